@@ -1,0 +1,23 @@
+"""What the stages hand on: folders that are whole, named by their content, and know where they came from."""
+
+from lumilab.artifact.lineage import RawFile, Step, artifacts_below, raw_files, record_raw_files, walk
+from lumilab.artifact.manifest import Manifest, canonical_json, digest_of, hash_file
+from lumilab.artifact.open import Artifact, Problem
+from lumilab.artifact.publish import ArtifactBuilder, write_atomically
+
+__all__ = [
+    "Artifact",
+    "ArtifactBuilder",
+    "Manifest",
+    "Problem",
+    "RawFile",
+    "Step",
+    "artifacts_below",
+    "canonical_json",
+    "digest_of",
+    "hash_file",
+    "raw_files",
+    "record_raw_files",
+    "walk",
+    "write_atomically",
+]

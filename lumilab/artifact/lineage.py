@@ -1,0 +1,126 @@
+"""Where an artifact came from, proven: from a model back through every input to the raw files.
+
+An artifact made from files outside the pipeline lists them in `raw.jsonl`, one JSON object a line:
+`{"root", "name", "size", "sha256"}`. The list is content and so part of the digest; where each root was on
+disk is environment and is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lumilab.artifact.manifest import Manifest, canonical_json, hash_file
+from lumilab.artifact.open import Artifact, Problem
+from lumilab.artifact.publish import ArtifactBuilder
+from lumilab.errors import DamageError, InputError
+
+RAW_FILES = "raw.jsonl"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file outside the pipeline: `name` is relative to `root`, with forward slashes."""
+
+    root: str
+    name: str
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, root: str, folder: Path, path: Path) -> RawFile:
+        """Reads and hashes `path`, which lies below `folder`."""
+        record = hash_file(path)
+        return cls(root, path.relative_to(folder).as_posix(), record.size, record.sha256)
+
+
+def record_raw_files(builder: ArtifactBuilder, files: Iterable[RawFile], roots: dict[str, Path]) -> None:
+    """Writes the list of raw files into an artifact under construction."""
+    ordered = sorted(files, key=lambda file: (file.root, file.name))
+    with builder.open(RAW_FILES) as out:
+        for file in ordered:
+            out.write(canonical_json(asdict(file)) + b"\n")
+    builder.environment["raw_roots"] = {name: str(folder.absolute()) for name, folder in roots.items()}
+
+
+def raw_files(artifact: Artifact) -> Iterator[RawFile]:
+    """The raw files an artifact was made from; none when it lists none."""
+    if RAW_FILES in artifact.manifest.files:
+        with artifact.file(RAW_FILES).open("rb") as lines:
+            for line in lines:
+                yield RawFile(**json.loads(line))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artifact met on the way back, with what is wrong with it."""
+
+    name: str
+    path: Path
+    artifact: Artifact | None
+    raw_count: int
+    problems: list[Problem]
+
+
+def walk(path: Path) -> Iterator[Step]:
+    """Checks the artifact at `path`, then everything it was made from, each once, nearest first."""
+    waiting: list[tuple[str, Path, str | None]] = [("", path.absolute(), None)]
+    seen: set[Path] = set()
+    while waiting:
+        name, folder, expected = waiting.pop(0)
+        folder = folder.resolve()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        try:
+            artifact = Artifact(folder, Manifest.read(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            yield Step(name, folder, None, 0, [Problem(folder, "is missing or has no manifest.json")])
+            continue
+        except DamageError as error:
+            yield Step(name, folder, None, 0, [Problem(folder / "manifest.json", f"is damaged: {error.what}")])
+            continue
+        problems = list(artifact.problems())
+        if expected is not None and artifact.digest != expected:
+            problems.append(Problem(folder, "is another artifact than the one that was used (digest differs)"))
+        raw_count, raw_problems = _check_raw_files(artifact) if not problems else (0, [])
+        yield Step(name or artifact.manifest.kind, folder, artifact, raw_count, problems + raw_problems)
+        for role, record in artifact.manifest.inputs.items():
+            waiting.append((role, folder / record.path, record.digest))
+
+
+def _check_raw_files(artifact: Artifact) -> tuple[int, list[Problem]]:
+    roots = artifact.manifest.environment.get("raw_roots", {})
+    count, problems = 0, []
+    for file in raw_files(artifact):
+        count += 1
+        path = Path(roots.get(file.root, ".")) / file.name
+        if not path.is_file():
+            problems.append(Problem(path, "is a raw file that is no longer there"))
+        elif hash_file(path).sha256 != file.sha256:
+            problems.append(Problem(path, "is a raw file that has changed since it was read"))
+    return count, problems
+
+
+def artifacts_below(folder: Path) -> list[Path]:
+    """Every artifact folder at or below `folder`, in path order.
+
+    Raises:
+        InputError: there is none.
+    """
+    if (folder / "manifest.json").exists():
+        return [folder]
+    found = sorted(
+        path.parent
+        for path in folder.rglob("manifest.json")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        raise InputError(
+            "No artifact is here",
+            where=str(folder),
+            mend="give the folder of an artifact or of a run, such as runs/quickstart.",
+        )
+    return found

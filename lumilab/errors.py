@@ -1,0 +1,99 @@
+"""The errors a user can meet, each with what happened, where, and how to mend it.
+
+A user's mistake never shows a traceback: the command line prints the three parts and exits with the
+kind's code. Codes: 2 usage or configuration, 3 bad input, 4 mismatch or damage, 5 resources
+(memory, disk, device), 128 + signal number when interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+
+
+class LumiError(Exception):
+    """Base of every error meant for a person.
+
+    Args:
+        what: one sentence, what went wrong.
+        where: file, line, record or configuration key, when there is one.
+        mend: what the reader can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, mend: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.mend = mend
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        if self.where:
+            parts.append(f"Where: {self.where}.")
+        if self.mend:
+            parts.append(f"To mend it: {self.mend}")
+        return " ".join(parts)
+
+
+class ConfigError(LumiError):
+    """A recipe, an override or a command-line argument that cannot be used."""
+
+    exit_code = 2
+
+
+class InputError(LumiError):
+    """Input that is missing, empty or malformed."""
+
+    exit_code = 3
+
+
+class MismatchError(LumiError):
+    """Two artifacts that do not belong together, for example a dataset and another tokenizer."""
+
+    exit_code = 4
+
+
+class DamageError(LumiError):
+    """An artifact whose content is not what its manifest says."""
+
+    exit_code = 4
+
+
+class ResourceError(LumiError):
+    """The machine lacks memory, disk space or a device."""
+
+    exit_code = 5
+
+
+class Interrupted(LumiError):
+    """Work stopped by a signal, with everything worth keeping already saved."""
+
+    def __init__(self, signal_number: int, what: str = "Stopped on request") -> None:
+        super().__init__(what, mend="run the same command again to go on from here.")
+        self.exit_code = 128 + signal_number
+
+    @classmethod
+    def by_keyboard(cls) -> Interrupted:
+        return cls(signal.SIGINT)
+
+
+def explain_os_error(error: OSError) -> LumiError:
+    """Turns an operating-system error a user can act on into one of ours.
+
+    Errors that are neither about space nor about access are bad input by default: the path named in
+    them could not be used.
+    """
+    place = str(error.filename) if error.filename else None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResourceError(
+            "The disk is full, so the work stopped before anything was published",
+            where=place,
+            mend="free some space (`lumi doctor` shows how much there is) and run the same command again.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ResourceError(
+            f"No permission: {error.strerror}", where=place, mend="choose another folder or change its rights."
+        )
+    return InputError(f"{error.strerror or error}", where=place, mend="check the path and try again.")

@@ -1,0 +1,300 @@
+"""The recipe: one description of a whole pipeline, from raw text to a model to talk to.
+
+Each field says in one line what it is; `lumi config explain` prints those lines. Fields marked `runtime` change
+how the work is done (workers, devices' micro-batches, logging) and never what comes out, so they are left out of
+every digest and never make a stage stale.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def setting(default: Any, help: str, **constraints: Any) -> Any:
+    """A field with its one-line help."""
+    return Field(default, description=help, **constraints)
+
+
+def runtime(default: Any, help: str, **constraints: Any) -> Any:
+    """A field that changes how the work is done, never what comes out."""
+    return Field(default, description=help, json_schema_extra={"runtime": True}, **constraints)
+
+
+class Section(BaseModel):
+    """A part of the recipe. Unknown keys are refused; values cannot change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def identity(section: BaseModel) -> dict[str, Any]:
+    """The section as JSON values without its runtime fields: what goes into digests and stage keys."""
+    kept: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("runtime"):
+            continue
+        kept[name] = _identity_value(getattr(section, name))
+    return kept
+
+
+def _identity_value(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return identity(value)
+    if isinstance(value, list | tuple):
+        return [_identity_value(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _identity_value(item) for key, item in value.items()}
+    return value
+
+
+# --- corpus ----------------------------------------------------------------------------------------------------
+
+
+class PythonSource(Section):
+    """Text that every Python installation carries; needs no network."""
+
+    kind: Literal["python"] = setting("python", "the running interpreter's own library")
+    name: str = setting("python", "name written into each document")
+    documentation: bool = setting(True, "the language reference that `help()` shows (pydoc topics)")
+    docstrings: bool = setting(True, "docstrings of modules, classes and functions, also of compiled modules")
+    code: bool = setting(True, "the library's source files, without its tests")
+
+
+class FilesSource(Section):
+    """Text and JSON-lines files on this machine."""
+
+    kind: Literal["files"] = setting("files", "local files: .txt, .md, .jsonl, .jsonl.gz, .jsonl.zst")
+    name: str = setting("files", "name written into each document")
+    paths: list[str] = setting(
+        ..., "files, folders or globs; relative paths start at the recipe's folder", min_length=1
+    )
+    text_field: str = setting("text", "which JSON field holds the text")
+
+
+Source = Annotated[PythonSource | FilesSource, Field(discriminator="kind")]
+
+
+class CleaningConfig(Section):
+    """What is done to every document's text."""
+
+    unicode_nfc: bool = setting(True, "compose characters the one standard way (Unicode NFC)")
+    control_characters: bool = setting(True, "remove control characters other than newline and tab")
+    trailing_space: bool = setting(True, "remove spaces at line ends and more than two empty lines in a row")
+
+
+class CorpusConfig(Section):
+    """Raw sources to clean, deduplicated documents."""
+
+    sources: list[Source] = setting(..., "where the text comes from", min_length=1)
+    cleaning: CleaningConfig = setting(CleaningConfig(), "what is done to every document's text")
+    deduplicate: Literal["exact", "none"] = setting("exact", "drop documents whose cleaned text was seen before")
+    min_characters: int = setting(40, "shorter documents are dropped", ge=0)
+    limit: int | None = setting(None, "stop after this many raw documents of each source (for trials)", ge=1)
+    max_bad_share: Share = setting(0.01, "fail when more than this share of the raw records cannot be read")
+    shard_documents: Count = setting(20_000, "documents in each output file")
+
+
+# --- tokenizer and dataset ---------------------------------------------------------------------------------------
+
+
+class TokenizerConfig(Section):
+    """One tokenizer for the whole pipeline."""
+
+    algorithm: Literal["bpe"] = setting("bpe", "byte-level byte-pair encoding")
+    vocabulary_size: int = setting(32_768, "number of token ids, reserved ones included", ge=512, le=2**20)
+    min_frequency: Count = setting(2, "pairs seen less often are not merged")
+    train_characters: int | None = setting(
+        200_000_000, "learn from about this much text, evenly taken from the corpus; null for all of it", ge=1
+    )
+
+
+class DatasetConfig(Section):
+    """Documents to packed windows of token ids."""
+
+    window: int = setting(2_048, "tokens in each training window", ge=8)
+    validation_share: float = setting(0.1, "share of the documents kept for validation", gt=0, lt=1)
+    shard_tokens: Count = setting(100_000_000, "tokens in each shard file")
+
+
+# --- model -------------------------------------------------------------------------------------------------------
+
+
+class ModelConfig(Section):
+    """A decoder-only transformer in the Qwen3 layout (Llama's when qk_norm is off)."""
+
+    layers: Count = setting(6, "transformer blocks")
+    width: Count = setting(256, "size of the residual stream")
+    heads: Count = setting(4, "query heads")
+    kv_heads: Count = setting(4, "key/value heads (fewer than `heads` is grouped-query attention)")
+    head_dim: Count = setting(64, "size of each head")
+    feed_forward: Count = setting(768, "inner size of the SwiGLU feed-forward layer")
+    context: Count = setting(2_048, "longest sequence in tokens")
+    rope_theta: float = setting(10_000.0, "base of the rotary position embedding", gt=0)
+    norm_epsilon: float = setting(1e-6, "RMSNorm's epsilon", gt=0)
+    qk_norm: bool = setting(True, "normalise queries and keys per head before the rotation")
+    tie_embeddings: bool = setting(True, "share the input embedding with the output layer")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads}): change kv_heads")
+        if self.head_dim % 2:
+            raise ValueError(f"head_dim ({self.head_dim}) must be even for the rotary embedding: change head_dim")
+        return self
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+
+class OptimizerConfig(Section):
+    """How gradients become updates."""
+
+    name: Literal["adamw", "muon"] = setting("adamw", "adamw, or muon for the matrices with adamw for the rest")
+    learning_rate: float = setting(1e-3, "peak learning rate of adamw's parameters", gt=0)
+    matrix_learning_rate: float = setting(0.02, "peak learning rate of muon's matrices", gt=0)
+    betas: tuple[Share, Share] = setting((0.9, 0.95), "adamw's decay rates of the gradient and its square")
+    epsilon: float = setting(1e-8, "adamw's epsilon", gt=0)
+    momentum: Share = setting(0.95, "muon's momentum")
+    weight_decay: float = setting(0.1, "decoupled weight decay of matrices (none on norms and embeddings)", ge=0)
+    clip: float = setting(1.0, "largest gradient norm; 0 for no clipping", ge=0)
+
+
+class ScheduleConfig(Section):
+    """The learning rate over the run, as a share of the peak."""
+
+    name: Literal["cosine", "linear", "wsd", "constant"] = setting("cosine", "shape after the warm-up")
+    warmup: Share = setting(0.1, "share of the steps with a linear rise from zero")
+    minimum: Share = setting(0.1, "share of the peak at the end")
+    decay: Share = setting(0.2, "share of the steps in which `wsd` falls to the minimum")
+
+
+class TrainingConfig(Section):
+    """One loop for every kind of training."""
+
+    steps: Count = setting(1_000, "optimizer steps")
+    batch_size: Count = setting(8, "windows per optimizer step, over all devices")
+    micro_batch_size: int | None = setting(None, "windows per forward pass; null for the whole batch", ge=1)
+    optimizer: OptimizerConfig = setting(OptimizerConfig(), "how gradients become updates")
+    schedule: ScheduleConfig = setting(ScheduleConfig(), "the learning rate over the run")
+    dtype: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto", "arithmetic of the matrix products; auto is bfloat16 where the hardware has it"
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting(
+        "auto", "where to train; auto takes cuda, then mps, then cpu"
+    )
+    compile: Literal["auto", "yes", "no"] = setting("auto", "torch.compile; auto means where a C++ compiler is at hand")
+    validate_every: Count = runtime(100, "steps between validations")
+    validation_windows: Count = runtime(64, "windows in each validation during training")
+    checkpoint_every: Count = runtime(100, "steps between checkpoints")
+    keep_checkpoints: Count = runtime(2, "how many of the newest checkpoints stay on disk")
+    log_every: Count = runtime(10, "steps between log lines")
+    sample_every: int = runtime(0, "steps between sample generations; 0 for none", ge=0)
+    sample_prompts: list[str] = runtime([], "what the samples continue (or, after sft, answer)")
+    time_limit: str | None = runtime(None, "stop cleanly after this long, for example 30m or 2h; run again to go on")
+    max_skipped_steps: int = runtime(10, "fail after this many steps in a row with a non-finite gradient", ge=0)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size ({self.batch_size}) must be a multiple of micro_batch_size ({self.micro_batch_size}): "
+                "change micro_batch_size"
+            )
+        return self
+
+
+# --- conversations, evaluation, generation -----------------------------------------------------------------------
+
+
+class DocstringConversations(Section):
+    """Questions about the Python library, answered by its docstrings."""
+
+    kind: Literal["docstrings"] = setting("docstrings", "built from the running interpreter's docstrings")
+    name: str = setting("docstrings", "name written into each conversation")
+
+
+class MessagesConversations(Section):
+    """Conversations in the messages format, one JSON object a line."""
+
+    kind: Literal["messages"] = setting("messages", 'JSON lines with {"messages": [{"role", "content"}, ...]}')
+    name: str = setting("messages", "name written into each conversation")
+    paths: list[str] = setting(
+        ..., "files, folders or globs; relative paths start at the recipe's folder", min_length=1
+    )
+
+
+ConversationSource = Annotated[DocstringConversations | MessagesConversations, Field(discriminator="kind")]
+
+
+class ConversationsConfig(Section):
+    """Raw conversations to rendered examples with a mask of what is trained."""
+
+    sources: list[ConversationSource] = setting(..., "where the conversations come from", min_length=1)
+    template: Literal["chatml"] = setting("chatml", "how messages become tokens")
+    max_tokens: int | None = setting(None, "longer conversations are dropped; null for the window's length", ge=8)
+    validation_share: float = setting(0.1, "share of the conversations kept for validation", gt=0, lt=1)
+    limit: int | None = setting(None, "keep at most this many conversations (for trials)", ge=1)
+
+
+class SamplingConfig(Section):
+    """How the next token is drawn."""
+
+    temperature: float = setting(0.8, "0 for always the most likely token", ge=0)
+    top_k: int = setting(50, "draw among this many most likely tokens; 0 for all", ge=0)
+    top_p: float = setting(0.95, "draw among the most likely tokens that hold this probability", gt=0, le=1)
+    repetition_penalty: float = setting(1.0, "above 1, tokens already seen become less likely", gt=0)
+    max_tokens: Count = setting(200, "longest answer in tokens")
+    seed: int = setting(0, "same seed, same text")
+
+
+class EvaluationConfig(Section):
+    """How the finished models are measured."""
+
+    windows: int | None = setting(None, "validation windows to measure; null for all", ge=1)
+    prompts: list[str] = setting([], "questions put to the chat model; the answers are kept with the results")
+    sampling: SamplingConfig = setting(
+        SamplingConfig(temperature=0.0, max_tokens=80, repetition_penalty=1.1), "how the answers are drawn"
+    )
+
+
+class Recipe(Section):
+    """A whole pipeline. Sections that are null or absent are stages that do not run."""
+
+    name: str = setting(..., "name of the run and of its folder", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = runtime("", "what the recipe is for, in a sentence")
+    seed: int = setting(42, "seed of the split, of the order, of the weights and of the dropouts", ge=0)
+    corpus: CorpusConfig = setting(..., "raw sources to clean, deduplicated documents")
+    tokenizer: TokenizerConfig = setting(TokenizerConfig(), "one tokenizer for the whole pipeline")
+    dataset: DatasetConfig = setting(DatasetConfig(), "documents to packed windows of token ids")
+    model: ModelConfig = setting(ModelConfig(), "the transformer")
+    pretrain: TrainingConfig = setting(TrainingConfig(), "training on the corpus")
+    conversations: ConversationsConfig | None = setting(
+        None, "conversations to learn from; null to stop after pretraining"
+    )
+    sft: TrainingConfig = setting(
+        TrainingConfig(optimizer=OptimizerConfig(learning_rate=5e-5), batch_size=8), "training on the conversations"
+    )
+    evaluation: EvaluationConfig = setting(EvaluationConfig(), "how the finished models are measured")
+    chat: SamplingConfig = runtime(
+        SamplingConfig(temperature=0.7, top_p=0.9, repetition_penalty=1.1), "how `lumi chat` draws its answers"
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.dataset.window > self.model.context:
+            raise ValueError(
+                f"dataset.window ({self.dataset.window}) is longer than model.context ({self.model.context}): "
+                "lower dataset.window or raise model.context"
+            )
+        longest = self.conversations.max_tokens if self.conversations else None
+        if longest and longest > self.dataset.window:
+            raise ValueError(
+                f"conversations.max_tokens ({longest}) is longer than dataset.window ({self.dataset.window}): "
+                "lower conversations.max_tokens"
+            )
+        return self
