@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -23,6 +23,7 @@ from lumilab.errors import ConfigError
 from lumilab.recipe.schema import Recipe
 
 KeyPath = tuple[str | int, ...]
+SectionType = TypeVar("SectionType", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,16 @@ def load_recipe(reference: str, overrides: list[str] | None = None) -> LoadedRec
     path = Path(reference)
     folder = path.parent if is_path(reference) else Path.cwd()
     return LoadedRecipe(recipe, layer.origins, folder.absolute())
+
+
+def checked_section(section: type[SectionType], **values: Any) -> SectionType:
+    """Builds one section from command-line options, with the same errors a recipe gives."""
+    try:
+        return section(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+        raise ConfigError(f"{option}: {first['msg']}, but got {first['input']!r}", where="command line") from None
 
 
 def preset_names() -> list[str]:

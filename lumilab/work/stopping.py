@@ -54,11 +54,14 @@ def stopping_on_signals() -> Iterator[StopRequest]:
 
 
 def stop_when_closed(pipe: BinaryIO, stop: StopRequest) -> None:
-    """Requests a stop once the other end of `pipe` closes, from a background thread."""
+    """Requests a stop once the other end of `pipe` closes, from a background thread.
+
+    The other end may say which signal it was asked to stop by, as a decimal number, before it closes; a process
+    that died says nothing, which counts as SIGTERM.
+    """
 
     def wait() -> None:
-        while pipe.read(1):
-            pass
-        stop.request(signal.SIGTERM)
+        said = pipe.read().strip()
+        stop.request(int(said) if said.isdigit() else signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()

@@ -1,0 +1,1 @@
+"""The `lumi` command: one module per subcommand, each parsing, calling one function and printing."""

@@ -1,0 +1,69 @@
+"""The command line's front door. Rooms are imported by the subcommand that needs them, so `--help` is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+from typer.main import get_command
+
+import lumilab
+from lumilab.cli import chat, config, doctor, generate, inspect, menu, quickstart, run, verify
+from lumilab.errors import ConfigError
+from lumilab.work.failures import DEBUG_VARIABLE, failures_explained
+
+EPILOG = "Exit codes: 0 done, 2 usage or recipe, 3 bad input, 4 mismatch or damage, 5 resources, 130/143 stopped."
+
+app = typer.Typer(
+    name="lumi",
+    help="From raw text to a language model you can talk to.",
+    epilog=EPILOG,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("quickstart")(quickstart.quickstart)
+app.command("run")(run.run)
+app.add_typer(config.app, name="config")
+app.command("inspect")(inspect.inspect)
+app.command("verify")(verify.verify)
+app.command("generate")(generate.generate)
+app.command("chat")(chat.chat)
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def front(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks of errors."),
+) -> None:
+    """Without a command, a menu of the stages opens."""
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"  # the environment, because stages run in subprocesses
+    if version:
+        print(lumilab.__version__)  # noqa: T201
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        menu.menu()
+
+
+def main() -> None:
+    """Runs `lumi` with this process's arguments and ends the process with its exit code."""
+    arguments = sys.argv[1:]
+    if "--debug" in arguments:  # wherever it stands: people add it at the end of the line that failed
+        arguments = ["--debug", *(word for word in arguments if word != "--debug")]
+    with failures_explained():
+        try:
+            code = get_command(app).main(args=arguments, prog_name="lumi", standalone_mode=False)
+        except click.Abort:
+            raise KeyboardInterrupt from None
+        except click.ClickException as error:
+            hint = (
+                f"see `{error.ctx.command_path} --help`." if isinstance(error, click.UsageError) and error.ctx else None
+            )
+            raise ConfigError(error.format_message(), where="command line", mend=hint) from None
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,76 @@
+"""`lumi chat`: talks with a trained model."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from lumilab.cli.options import ModelPath
+
+
+def chat(
+    path: ModelPath = None,
+    temperature: Annotated[float, typer.Option(help="0 for always the most likely token.", min=0)] = 0.7,
+    top_k: Annotated[int, typer.Option(help="Draw among this many tokens; 0 for all.", min=0)] = 50,
+    top_p: Annotated[float, typer.Option(help="Draw among the tokens that hold this probability.")] = 0.9,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1, seen tokens become less likely.")] = 1.1,
+    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="Same seed, same answers.")] = 0,
+) -> None:
+    """Talk with a trained model. An empty line starts a new conversation; Ctrl-D leaves."""
+    from lumilab.cli.streaming import stream_to_terminal
+    from lumilab.inference.chat import ChatSession
+    from lumilab.inference.engine import Engine
+    from lumilab.pipeline.records import find_checkpoint
+    from lumilab.recipe.load import checked_section
+    from lumilab.recipe.schema import SamplingConfig
+
+    sampling = checked_section(
+        SamplingConfig,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+    checkpoint = find_checkpoint(path)
+    session = ChatSession(Engine.load(checkpoint.path), sampling)
+    console = Console(stderr=True, highlight=False)
+    interactive = sys.stdin.isatty()
+    if interactive:
+        console.print(
+            Text(f"Talking with {checkpoint.path}. Empty line: new conversation. Ctrl-D: leave.", style="dim")
+        )
+    while True:
+        question = _question(interactive)
+        if question is None:
+            return
+        if not question.strip():
+            session.reset()
+            console.print(Text("new conversation", style="dim"))
+            continue
+        statistics = stream_to_terminal(session.reply(question))
+        if interactive:
+            console.print(Text(f"[{statistics}]", style="dim"))
+
+
+def _question(interactive: bool) -> str | None:
+    """The next line a person typed, or None at the end; piped questions are echoed so that the output reads well."""
+    if interactive:
+        try:
+            return input("you: ")
+        except EOFError:
+            print()  # noqa: T201
+            return None
+    line = sys.stdin.readline()
+    if not line:
+        return None
+    question = line.rstrip("\n")
+    if question.strip():
+        print(f"you: {question}")  # noqa: T201
+    return question

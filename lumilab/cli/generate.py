@@ -1,0 +1,47 @@
+"""`lumi generate`: continues a prompt."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from lumilab.cli.options import ModelPath
+
+
+def generate(
+    path: ModelPath = None,
+    prompt: Annotated[str, typer.Option(help="The text to continue; `-` reads standard input.")] = "-",
+    max_tokens: Annotated[int, typer.Option(help="Longest continuation, in tokens.", min=1)] = 200,
+    temperature: Annotated[float, typer.Option(help="0 for always the most likely token.", min=0)] = 0.8,
+    top_k: Annotated[int, typer.Option(help="Draw among this many tokens; 0 for all.", min=0)] = 50,
+    top_p: Annotated[float, typer.Option(help="Draw among the tokens that hold this probability.")] = 0.95,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1, seen tokens become less likely.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
+) -> None:
+    """Continue a prompt with a trained model."""
+    from lumilab.cli.streaming import stream_to_terminal
+    from lumilab.inference.engine import Engine
+    from lumilab.inference.text import stream_text
+    from lumilab.pipeline.records import find_checkpoint
+    from lumilab.recipe.load import checked_section
+    from lumilab.recipe.schema import SamplingConfig
+
+    sampling = checked_section(
+        SamplingConfig,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        seed=seed,
+    )
+    checkpoint = find_checkpoint(path)
+    text = sys.stdin.read() if prompt == "-" else prompt
+    engine = Engine.load(checkpoint.path)
+    sys.stdout.write(text)
+    statistics = stream_to_terminal(stream_text(engine, text, sampling))
+    Console(stderr=True, highlight=False).print(Text(f"[{statistics}]", style="dim"))

@@ -1,0 +1,50 @@
+"""Arguments that several commands share, and what they turn into."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lumilab.recipe import LoadedRecipe, load_recipe
+
+RecipeReference = Annotated[str, typer.Argument(help="A recipe file (.yaml) or a preset's name.", metavar="RECIPE")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Values to change, such as pretrain.steps=200.", metavar="[KEY=VALUE]...")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of the run; runs/NAME otherwise.", metavar="DIR")]
+Trial = Annotated[
+    bool, typer.Option("--test", help="A trial: the same code on a small slice, in a run of its own (NAME-test).")
+]
+ModelPath = Annotated[
+    Path | None,
+    typer.Argument(help="A run or a checkpoint; the run worked on last otherwise.", metavar="[PATH]"),
+]
+
+TRIAL = (
+    "corpus.limit=2000",
+    "tokenizer.vocabulary_size=2048",
+    "pretrain.steps=30",
+    "pretrain.validate_every=15",
+    "pretrain.checkpoint_every=15",
+    "sft.steps=20",
+    "sft.validate_every=10",
+    "sft.checkpoint_every=10",
+    "evaluation.windows=16",
+)
+
+
+def load(reference: str, overrides: list[str] | None, *, trial: bool = False) -> LoadedRecipe:
+    """The recipe a command line means. A trial has its own name, so that it never touches the real run."""
+    words = list(overrides or [])
+    if trial:
+        name = load_recipe(reference, words).recipe.name
+        has_chat = load_recipe(reference, words).recipe.conversations is not None
+        words = [*TRIAL, *(["conversations.limit=1000"] if has_chat else []), *words, f"name={name}-test"]
+    return load_recipe(reference, words)
+
+
+def run_folder(loaded: LoadedRecipe, out: Path | None) -> Path:
+    """Where the run lives: `--out`, or `runs/NAME` in the current folder."""
+    return (out or Path("runs") / loaded.recipe.name).absolute()

@@ -1,0 +1,55 @@
+"""`lumi run RECIPE`: brings a run up to date with its recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lumilab.cli.options import Out, Overrides, RecipeReference, Trial, load, run_folder
+from lumilab.work.context import WorkContext
+from lumilab.work.progress import Reporter
+from lumilab.work.stopping import stopping_on_signals
+
+if TYPE_CHECKING:
+    from lumilab.pipeline.plan import StagePlan
+
+
+def run(
+    recipe: RecipeReference,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and why, and run nothing.")] = False,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.", metavar="STAGE")] = None,
+    force: Annotated[
+        list[str] | None, typer.Option(help="Build this stage anew even if it is up to date.", metavar="STAGE")
+    ] = None,
+    out: Out = None,
+    test: Trial = False,
+) -> None:
+    """Run a recipe: from raw text to a chat model, only the stages that changed."""
+    from lumilab.pipeline import plan as planning
+    from lumilab.pipeline import run as running
+
+    loaded = load(recipe, overrides, trial=test)
+    folder = run_folder(loaded, out)
+    report = Reporter()
+    forced = frozenset(force or [])
+    if dry_run:
+        running.check_stage_names(loaded.recipe, [*([until] if until else []), *forced])
+        show_plan(planning.plan(loaded.recipe, folder, until=until, force=forced), folder, report)
+        return
+    with stopping_on_signals() as stop:
+        result = running.run(loaded.recipe, folder, WorkContext(report, stop), until=until, force=forced)
+    if not result.ran:
+        report.say("Nothing to do: every stage is up to date.")
+    report.say(f"The run is in {folder}.")
+
+
+def show_plan(steps: list[StagePlan], folder: Path, report: Reporter) -> None:
+    """Prints what would run and why."""
+    for step in steps:
+        state = "up to date" if step.fresh else "would run: " + "; ".join(step.reasons)
+        report.say(f"{step.stage.name:<14} {state}", style="dim" if step.fresh else "bold")
+    stale = sum(not step.fresh for step in steps)
+    report.say(f"{stale} of {len(steps)} stages would run in {folder}.")

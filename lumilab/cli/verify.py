@@ -1,0 +1,41 @@
+"""`lumi verify PATH`: proves an artifact, or a whole run, back to its raw files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lumilab.errors import DamageError
+from lumilab.work.progress import Reporter
+
+
+def verify(
+    path: Annotated[Path, typer.Argument(help="An artifact's folder, or a run's.", metavar="PATH")],
+) -> None:
+    """Check every byte of an artifact and of all it was made from, back to the raw files."""
+    from lumilab.artifact import artifacts_below, walk
+
+    report = Reporter()
+    seen: set[Path] = set()
+    problems = []
+    for folder in artifacts_below(path):
+        for step in walk(folder):
+            if step.path in seen:
+                continue
+            seen.add(step.path)
+            raw = f", {step.raw_count:,} raw files" if step.raw_count else ""
+            good = "whole" if not step.problems else f"{len(step.problems)} problems"
+            digest = step.artifact.digest[:12] if step.artifact else "?" * 12
+            report.say(f"{step.name:<16} {digest}  {good}{raw}  {step.path}", style="red" if step.problems else None)
+            problems += step.problems
+    if problems:
+        for problem in problems[:20]:
+            report.say(f"  {problem}", style="red")
+        more = f" (and {len(problems) - 20} more)" if len(problems) > 20 else ""
+        raise DamageError(
+            f"{len(problems)} problems found{more}; the first: {problems[0]}",
+            mend="restore the named files, or rebuild with `lumi run RECIPE --force STAGE`.",
+        )
+    report.say(f"{len(seen)} artifacts verified, every byte as published.", style="green")

@@ -1,0 +1,1 @@
+"""The stages: what each reads, what it makes, what is stale, and running them."""

@@ -1,0 +1,246 @@
+"""The table of stages: what each reads, what configuration shapes it, where it goes, and who builds it.
+
+Rooms are imported when a stage is built, so that planning and `--dry-run` stay quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lumilab.artifact import Artifact, RawFile
+from lumilab.recipe import Recipe, identity
+from lumilab.work.context import WorkContext
+
+RawInventory = tuple[list[RawFile], dict[str, Path]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage to build: the recipe, the artifacts it reads by stage name, and the folder to publish."""
+
+    recipe: Recipe
+    inputs: dict[str, Artifact]
+    target: Path
+    context: WorkContext
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the pipeline.
+
+    Attributes:
+        name: as the user types it.
+        kind: of the artifact it publishes.
+        about: what it does, in a few words, for plans and menus.
+        inputs: the stages whose artifacts it reads.
+        config: the part of the recipe that shapes its result, as JSON values.
+        build: publishes the artifact.
+        place: folder below the run's, with `{key}` for the stage's key.
+        raw: the files it reads from outside the pipeline; None when it reads none.
+        wanted: whether a recipe asks for it.
+        version: raised when a change of the code changes the result for the same configuration.
+    """
+
+    name: str
+    kind: str
+    about: str
+    inputs: tuple[str, ...]
+    config: Callable[[Recipe], dict[str, Any]]
+    build: Callable[[Job], Artifact]
+    place: str
+    raw: Callable[[Recipe], RawInventory] | None = None
+    wanted: Callable[[Recipe], bool] = lambda recipe: True
+    version: int = 1
+
+
+def _corpus_config(recipe: Recipe) -> dict[str, Any]:
+    from lumilab.corpus.build import corpus_identity
+
+    return corpus_identity(recipe.corpus)
+
+
+def _corpus_raw(recipe: Recipe) -> RawInventory:
+    from lumilab.corpus.build import raw_inventory
+
+    return raw_inventory(recipe.corpus)
+
+
+def _build_corpus(job: Job) -> Artifact:
+    from lumilab.corpus.build import build_corpus
+
+    return build_corpus(job.recipe.corpus, job.target, job.context)
+
+
+def _build_tokenizer(job: Job) -> Artifact:
+    from lumilab.tokenizer.train import train_tokenizer
+
+    return train_tokenizer(job.recipe.tokenizer, job.inputs["corpus"], job.target, job.context)
+
+
+def _build_dataset(job: Job) -> Artifact:
+    from lumilab.dataset.pack import build_dataset
+
+    return build_dataset(
+        job.recipe.dataset, job.recipe.seed, job.inputs["corpus"], job.inputs["tokenizer"], job.target, job.context
+    )
+
+
+def _build_pretrain(job: Job) -> Artifact:
+    from lumilab.inference.sampler import continue_prompts
+    from lumilab.training.pretrain import pretrain
+
+    recipe = job.recipe
+    tokenizer = job.inputs["tokenizer"]
+    return pretrain(
+        recipe.pretrain,
+        recipe.model,
+        recipe.seed,
+        job.inputs["dataset"],
+        tokenizer,
+        job.target,
+        job.context,
+        sampler=continue_prompts(tokenizer, recipe.pretrain.sample_prompts, recipe.chat),
+    )
+
+
+def _conversations_config(recipe: Recipe) -> dict[str, Any]:
+    from lumilab.posttraining.conversations import conversations_identity
+
+    assert recipe.conversations is not None
+    return {
+        "conversations": conversations_identity(recipe.conversations),
+        "window": recipe.dataset.window,
+        "seed": recipe.seed,
+    }
+
+
+def _conversations_raw(recipe: Recipe) -> RawInventory:
+    from lumilab.posttraining.conversations import raw_inventory
+
+    assert recipe.conversations is not None
+    return raw_inventory(recipe.conversations)
+
+
+def _build_conversations(job: Job) -> Artifact:
+    from lumilab.posttraining.conversations import build_conversations
+
+    recipe = job.recipe
+    assert recipe.conversations is not None
+    return build_conversations(
+        recipe.conversations, recipe.dataset.window, recipe.seed, job.inputs["tokenizer"], job.target, job.context
+    )
+
+
+def _build_sft(job: Job) -> Artifact:
+    from lumilab.inference.sampler import answer_prompts
+    from lumilab.posttraining.sft import sft
+
+    recipe = job.recipe
+    tokenizer = job.inputs["tokenizer"]
+    return sft(
+        recipe.sft,
+        recipe.dataset.window,
+        recipe.seed,
+        job.inputs["pretrain"],
+        job.inputs["conversations"],
+        tokenizer,
+        job.target,
+        job.context,
+        sampler=answer_prompts(tokenizer, recipe.sft.sample_prompts, recipe.chat),
+    )
+
+
+def _build_evaluation(job: Job) -> Artifact:
+    from lumilab.evaluation.evaluate import evaluate
+
+    checkpoints = {name: job.inputs[name] for name in ("pretrain", "sft") if name in job.inputs}
+    return evaluate(
+        job.recipe.evaluation, checkpoints, job.inputs["dataset"], job.inputs["tokenizer"], job.target, job.context
+    )
+
+
+def _chats(recipe: Recipe) -> bool:
+    return recipe.conversations is not None
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        name="corpus",
+        kind="corpus",
+        about="read, clean and deduplicate the raw text",
+        inputs=(),
+        config=_corpus_config,
+        raw=_corpus_raw,
+        build=_build_corpus,
+        place="corpus/{key}",
+    ),
+    Stage(
+        name="tokenizer",
+        kind="tokenizer",
+        about="learn the vocabulary",
+        inputs=("corpus",),
+        config=lambda recipe: {"tokenizer": identity(recipe.tokenizer)},
+        build=_build_tokenizer,
+        place="tokenizer/{key}",
+    ),
+    Stage(
+        name="dataset",
+        kind="dataset",
+        about="encode the text and split off validation documents",
+        inputs=("corpus", "tokenizer"),
+        config=lambda recipe: {"dataset": identity(recipe.dataset), "seed": recipe.seed},
+        build=_build_dataset,
+        place="dataset/{key}",
+    ),
+    Stage(
+        name="pretrain",
+        kind="checkpoint",
+        about="train the model to continue text",
+        inputs=("dataset", "tokenizer"),
+        config=lambda recipe: {
+            "model": identity(recipe.model),
+            "training": identity(recipe.pretrain),
+            "seed": recipe.seed,
+        },
+        build=_build_pretrain,
+        place="checkpoints/pretrain/{key}/final",
+    ),
+    Stage(
+        name="conversations",
+        kind="conversations",
+        about="render questions and answers",
+        inputs=("tokenizer",),
+        config=_conversations_config,
+        raw=_conversations_raw,
+        build=_build_conversations,
+        place="conversations/{key}",
+        wanted=_chats,
+    ),
+    Stage(
+        name="sft",
+        kind="checkpoint",
+        about="train the model to answer",
+        inputs=("pretrain", "conversations", "tokenizer"),
+        config=lambda recipe: {"training": identity(recipe.sft), "window": recipe.dataset.window, "seed": recipe.seed},
+        build=_build_sft,
+        place="checkpoints/sft/{key}/final",
+        wanted=_chats,
+    ),
+    Stage(
+        name="evaluation",
+        kind="evaluation",
+        about="measure the models",
+        inputs=("dataset", "tokenizer", "pretrain", "sft"),
+        config=lambda recipe: {"evaluation": identity(recipe.evaluation)},
+        build=_build_evaluation,
+        place="evaluation/{key}",
+    ),
+)
+
+
+def stages_of(recipe: Recipe) -> list[Stage]:
+    """The stages a recipe asks for, in the order in which they run."""
+    return [stage for stage in STAGES if stage.wanted(recipe)]

@@ -1,0 +1,81 @@
+"""The one place where a failure becomes words and an exit code.
+
+A mistake a person can mend is a paragraph: what, where, how. Anything else is a defect of ours and says so, with
+the traceback. `--debug` (or LUMI_DEBUG=1) shows the traceback of both.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.text import Text
+
+from lumilab.errors import Interrupted, LumiError, ResourceError, explain_os_error
+
+DEBUG_VARIABLE = "LUMI_DEBUG"
+DEFECT_EXIT_CODE = 70
+
+
+@contextmanager
+def failures_explained() -> Iterator[None]:
+    """Runs the block; a failure in it is explained on standard error and ends the process with its exit code."""
+    try:
+        yield
+    except LumiError as error:
+        _leave(error)
+    except KeyboardInterrupt:
+        _leave(Interrupted.by_keyboard())
+    except MemoryError:
+        _leave(_out_of_memory("The machine ran out of memory"))
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has left: nobody to explain anything to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        known = _known_failure(error)
+        if known is None:
+            traceback.print_exc()
+            _print(Text("This is a defect in lumilab, not a mistake of yours. Please report it with the lines above."))
+            sys.exit(DEFECT_EXIT_CODE)
+        _leave(known)
+
+
+def _known_failure(error: BaseException | None) -> LumiError | None:
+    """Failures of the machine in any library's clothing: full disk, no memory, a path that cannot be used."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return explain_os_error(error)
+        text = str(error)
+        if "No space left on device" in text or f"os error {errno.ENOSPC}" in text:
+            return explain_os_error(OSError(errno.ENOSPC, "No space left on device"))
+        if "out of memory" in text.lower() or "not enough memory" in text.lower() or "can't allocate memory" in text:
+            return _out_of_memory(text.splitlines()[0])
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _out_of_memory(what: str) -> ResourceError:
+    return ResourceError(what, mend="lower micro_batch_size, dataset.window or the model's size, or free some memory.")
+
+
+def _leave(error: LumiError) -> None:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
+    _print(_paragraph(error))
+    sys.exit(error.exit_code)
+
+
+def _paragraph(error: LumiError) -> Text:
+    if isinstance(error, Interrupted):
+        return Text(str(error), style="yellow")
+    return Text.assemble(("error: ", "bold red"), str(error))
+
+
+def _print(text: Text) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
