@@ -1,0 +1,146 @@
+"""The decoder-only transformer. Parameter names are those of Hugging Face's Qwen3ForCausalLM, so export is a copy.
+
+The model knows nothing of training, files or devices: it maps token ids to features and features to logits, and
+the two are apart so that a loss can read the features in pieces and never hold all logits.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lumilab.errors import InputError
+from lumilab.model.kv_cache import KVCache
+from lumilab.model.layers import Block, Context, RMSNorm, rotary_table
+from lumilab.recipe.schema import ModelConfig
+
+
+class Body(nn.Module):
+    """Embedding, blocks and last norm: the part that the Hugging Face layout names `model`."""
+
+    def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(vocabulary_size, config.width)
+        self.layers = nn.ModuleList(Block(config, index) for index in range(config.layers))
+        self.norm = RMSNorm(config.width, config.norm_epsilon)
+
+
+class Transformer(nn.Module):
+    """Token ids to logits.
+
+    Args:
+        config: the shape.
+        vocabulary_size: number of token ids.
+
+    Attributes:
+        activation_dtype: dtype of the residual stream and of the matrix products; None for the weights' own.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary_size = vocabulary_size
+        self.activation_dtype: torch.dtype | None = None
+        self.model = Body(config, vocabulary_size)
+        self.lm_head = None if config.tie_embeddings else nn.Linear(config.width, vocabulary_size, bias=False)
+
+    @property
+    def output_weight(self) -> Tensor:
+        """The matrix [vocabulary, width] that turns features into logits."""
+        return self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+
+    def features(
+        self,
+        ids: Tensor,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """The normalised residual stream [B, T, width] after the last block.
+
+        Args:
+            ids: token ids [B, T], int64.
+            positions: of each token in its text [B, T], int64; by default counted from the row's start (after what
+                the cache holds), or from each document's start when `documents` is given.
+            documents: a number [B, T] per token that changes where a new document begins; attention then stays within
+                a document. None for one document a row.
+            cache: holds the rows' earlier tokens and receives these.
+
+        Raises:
+            InputError: a row would be longer than the model's context, or than the cache.
+            ValueError: both `documents` and `cache` are given.
+        """
+        held = max(cache.lengths) if cache is not None else 0
+        if held + ids.shape[1] > self.config.context:
+            raise InputError(
+                f"A sequence of {held + ids.shape[1]} tokens is longer than the model's context of "
+                f"{self.config.context}",
+                mend="shorten it, or train a model with a larger model.context.",
+            )
+        x = self.model.embed_tokens(ids)
+        if self.activation_dtype is not None:
+            x = x.to(self.activation_dtype)
+        context = self._context(ids, positions, documents, cache, x.dtype)
+        for block in self.model.layers:
+            x = block(x, context)
+        if cache is not None:
+            cache.advance(ids.shape[1])
+        normalised: Tensor = self.model.norm(x)
+        return normalised
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Scores [..., vocabulary] of the next token, in the features' dtype."""
+        return F.linear(features, self.output_weight.to(features.dtype))
+
+    def forward(
+        self,
+        ids: Tensor,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """Logits [B, T, vocabulary]; arguments as for `features`."""
+        return self.logits(self.features(ids, positions, documents, cache))
+
+    def _context(
+        self,
+        ids: Tensor,
+        positions: Tensor | None,
+        documents: Tensor | None,
+        cache: KVCache | None,
+        dtype: torch.dtype,
+    ) -> Context:
+        """Positions, mask and cache slots, worked out once for all layers."""
+        mask, slots = None, None
+        if cache is not None:
+            if documents is not None:
+                raise ValueError("a cache holds one document a row: give `documents` or `cache`, not both")
+            slots = cache.reserve(ids.shape[1]).to(ids.device)
+            if ids.shape[1] > 1 or len(set(cache.lengths)) > 1:  # else each row's new token sees all the row holds
+                keys = torch.arange(max(cache.lengths) + ids.shape[1], device=ids.device)
+                mask = keys <= slots[:, None, :, None]
+            positions = slots if positions is None else positions
+        elif documents is not None:
+            mask = document_mask(documents)
+            positions = document_positions(documents) if positions is None else positions
+        if positions is None:
+            positions = torch.arange(ids.shape[1], device=ids.device)[None]
+        config = self.config
+        cosine, sine = rotary_table(positions, config.head_dim, config.rope_theta, dtype)
+        return Context(cosine, sine, mask, causal=cache is None and mask is None, cache=cache, slots=slots)
+
+
+def document_mask(documents: Tensor) -> Tensor:
+    """[B, 1, T, T], true where a token (third) may see another (fourth): earlier or itself, in the same document."""
+    length = documents.shape[1]
+    causal = torch.ones((length, length), dtype=torch.bool, device=documents.device).tril()
+    return ((documents[:, :, None] == documents[:, None, :]) & causal)[:, None]
+
+
+def document_positions(documents: Tensor) -> Tensor:
+    """Each token's position [B, T] counted from where its document begins in the row."""
+    index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    begins = torch.ones_like(documents, dtype=torch.bool)
+    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    return index - torch.where(begins, index, 0).cummax(dim=1).values
