@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from lumilab.model import count_parameters
+from lumilab.pipeline.stages import STAGES
 from lumilab.recipe import Recipe
 from lumilab.recipe.schema import TrainingConfig
 from lumilab.training.hardware import resolve_device, resolve_dtype
@@ -64,8 +65,11 @@ def estimate(recipe: Recipe, stages: list[str], text_bytes: int) -> Iterator[tup
             yield stage, START_SECONDS + text_bytes / TEXT_RATES[stage]
         elif stage in ("pretrain", "sft"):
             config = recipe.pretrain if stage == "pretrain" else recipe.sft
-            yield stage, START_SECONDS + COMPILE_SECONDS + _training_operations(recipe, config) / (
-                probe.operations * STEP_EFFICIENCY
+            yield (
+                stage,
+                START_SECONDS
+                + COMPILE_SECONDS
+                + _training_operations(recipe, config) / (probe.operations * STEP_EFFICIENCY),
             )
         else:
             yield stage, 2 * START_SECONDS
@@ -77,3 +81,8 @@ def _training_operations(recipe: Recipe, config: TrainingConfig) -> float:
     weights = count_parameters(model, recipe.tokenizer.vocabulary_size)
     attention = 6 * model.layers * model.heads * model.head_dim * window  # causal: half of 12 * L * d * T
     return float(tokens) * (6 * weights + attention)
+
+
+def raw_text_bytes(recipe: Recipe) -> int:
+    """Size of the corpus's raw files in bytes."""
+    return sum(file.size for stage in STAGES if stage.name == "corpus" and stage.raw for file in stage.raw(recipe)[0])

@@ -1,0 +1,64 @@
+"""`lumi quickstart`: the shipped recipe, from the Python library's text to a model to talk to, with a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from lumilab.cli.options import Out, Overrides, Trial, load, run_folder
+from lumilab.work.context import WorkContext
+from lumilab.work.progress import Reporter, format_count, format_seconds
+from lumilab.work.stopping import stopping_on_signals
+
+if TYPE_CHECKING:
+    from lumilab.pipeline.plan import StagePlan
+    from lumilab.recipe import Recipe
+
+
+def quickstart(overrides: Overrides = None, out: Out = None, test: Trial = False) -> None:
+    """From raw text to a small model you can talk to, in minutes, with no network."""
+    from lumilab.pipeline.plan import plan
+    from lumilab.pipeline.run import run
+    from lumilab.report.quickstart import summary
+
+    loaded = load("quickstart", overrides, trial=test)
+    folder = run_folder(loaded, out)
+    report = Reporter()
+    steps = plan(loaded.recipe, folder)
+    _announce(loaded.recipe, steps, report)
+    with stopping_on_signals() as stop:
+        run(loaded.recipe, folder, WorkContext(report, stop))
+    console = Console(highlight=False)
+    for line in summary(folder):
+        console.print(line, soft_wrap=True)
+    place = f" {folder.relative_to(folder.parents[1])}" if out is None else f" {folder}"
+    console.print(Text.assemble("\nTalk to it:      ", (f"lumi chat{place}", "bold green")))
+    console.print(Text.assemble("Prove its origin: ", (f"lumi verify{place}", "bold")))
+
+
+def _announce(recipe: Recipe, steps: list[StagePlan], report: Reporter) -> None:
+    """Says what will be done and for about how long."""
+    from lumilab.model import count_parameters
+
+    parameters = format_count(count_parameters(recipe.model, recipe.tokenizer.vocabulary_size))
+    tokens = format_count(recipe.pretrain.steps * recipe.pretrain.batch_size * recipe.dataset.window)
+    report.say("Lumilab quickstart: from the Python standard library's text to a model you can talk to.", style="bold")
+    report.say(
+        f"A transformer of {parameters} parameters learns from {tokens} tokens, then from questions and answers."
+    )
+    stale = [step.stage for step in steps if not step.fresh]
+    if not stale:
+        report.say("Everything is already there; this is its report.")
+        return
+    from lumilab.pipeline.estimate import estimate, raw_text_bytes
+
+    seconds = dict(estimate(recipe, [stage.name for stage in stale], raw_text_bytes(recipe)))
+    for stage in stale:
+        report.say(f"  {stage.name:<14} {stage.about:<54} about {format_seconds(seconds[stage.name])}", style="dim")
+    report.say(
+        f"About {format_seconds(sum(seconds.values()))} on this machine. "
+        "Ctrl-C stops at any moment and loses nothing: the same command goes on.\n"
+    )
