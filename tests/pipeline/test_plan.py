@@ -98,7 +98,7 @@ def test_a_removed_artifact_is_built_again_with_the_same_digest(copy: Path) -> N
     before = digests(copy / "run")
     shutil.rmtree(copy / "run" / "dataset")
     reasons = stale(copy)
-    assert list(reasons)[0] == "dataset" and "gone" in reasons["dataset"][0]
+    assert next(iter(reasons)) == "dataset" and "gone" in reasons["dataset"][0]
     done = lumi("run", "recipe.yaml", "--out", "run", cwd=copy, check=0)
     assert "pretrain: up to date" in done.stdout  # the same input again: what follows is not stale after all
     assert digests(copy / "run") == before
