@@ -2,7 +2,7 @@
 
 A user's mistake never shows a traceback: the command line prints the three parts and exits with the
 kind's code. Codes: 2 usage or configuration, 3 bad input, 4 mismatch or damage, 5 resources
-(memory, disk, device), 128 + signal number when interrupted.
+(memory, disk, device), 75 stopped at a time limit, 128 + signal number when interrupted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LumiError(Exception):
         self.mend = mend
 
     def __str__(self) -> str:
-        parts = [self.what]
+        parts = [self.what if self.what.endswith((".", "!", "?")) else f"{self.what}."]
         if self.where:
             parts.append(f"Where: {self.where}.")
         if self.mend:
@@ -72,11 +72,27 @@ class Interrupted(LumiError):
 
     def __init__(self, signal_number: int, what: str = "Stopped on request") -> None:
         super().__init__(what, mend="run the same command again to go on from here.")
-        self.exit_code = 128 + signal_number
+        self.signal_number = int(signal_number)
+        self.exit_code = 128 + self.signal_number
+
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int, str]]:
+        # An exception is rebuilt from its `args`, which are the words alone; a worker's must come home whole.
+        return type(self), (self.signal_number, self.what)
 
     @classmethod
     def by_keyboard(cls) -> Interrupted:
         return cls(signal.SIGINT)
+
+
+class TimeLimitReached(Interrupted):
+    """Work stopped at its own time limit, saved but not finished.
+
+    The exit code is 75, "try again" in the system's sysexits.h (EX_TEMPFAIL): not 0, as what was asked for is not there.
+    """
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(0, f"Stopped at the time limit of {limit}; the work so far is saved")
+        self.exit_code = 75
 
 
 def explain_os_error(error: OSError) -> LumiError:
@@ -92,6 +108,8 @@ def explain_os_error(error: OSError) -> LumiError:
             where=place,
             mend="free some space (`lumi doctor` shows how much there is) and run the same command again.",
         )
+    if error.errno == errno.ENOMEM:
+        return ResourceError("The machine ran out of memory", where=place, mend="free some memory and try again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return ResourceError(
             f"No permission: {error.strerror}", where=place, mend="choose another folder or change its rights."

@@ -92,7 +92,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, context: Context) -> Tensor:
         batch, length, _ = x.shape
         joined = linear(x, self.q_proj, self.k_proj, self.v_proj).view(batch, length, -1, self.head_dim)
-        query, key, value = torch.split(joined, (self.heads, self.kv_heads, self.kv_heads), dim=2)
+        query, key, value = torch.split(joined, [self.heads, self.kv_heads, self.kv_heads], dim=2)
         if self.q_norm is not None and self.k_norm is not None:
             query, key = self.q_norm(query), self.k_norm(key)
         query = rotate(query, context.cosine, context.sine).transpose(1, 2)
@@ -138,5 +138,5 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), context)
-        x = x + self.mlp(self.post_attention_layernorm(x))
-        return x
+        fed: Tensor = self.mlp(self.post_attention_layernorm(x))
+        return x + fed

@@ -1,0 +1,1 @@
+"""Training: one loop, its objectives, optimizers and schedules, and what it saves."""

@@ -1,0 +1,110 @@
+"""Finished checkpoints: published so that lumilab and Hugging Face's transformers open the same folder, and opened.
+
+A checkpoint artifact holds `model.safetensors` and `config.json` in the Hugging Face layout and the `tokenizer.json` it
+was trained with, so the folder is all another tool needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lumilab.artifact import Artifact, ArtifactBuilder
+from lumilab.errors import DamageError, MismatchError
+from lumilab.model import Transformer, hf_config, parameter_shapes
+from lumilab.recipe.schema import ModelConfig
+from lumilab.tokenizer.load import Tokenizer
+from lumilab.training.weights import FILE_NAME, check_shapes, load_tensors, save_tensors
+
+CHECKPOINT = "checkpoint"
+TRAINING_STATE = "training-state"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and what is known of it."""
+
+    model: Transformer
+    config: ModelConfig
+    tokenizer_identity: str
+    artifact: Artifact
+
+
+def publish_checkpoint(
+    target: Path,
+    model: Transformer,
+    *,
+    config: dict[str, Any],
+    inputs: Mapping[str, Artifact],
+    tokenizer: Tokenizer,
+    files: Mapping[str, bytes] | None = None,
+    statistics: Mapping[str, Any] | None = None,
+    eos_id: int | None = None,
+) -> Artifact:
+    """Publishes a model as a checkpoint, in the place of an earlier one if there is one.
+
+    Args:
+        target: the folder it will be.
+        config: what made it; holds at least "model", "vocabulary_size" and "tokenizer_identity".
+        inputs: the artifacts it was made from, by role.
+        tokenizer: copied into the folder.
+        files: more files by name, such as tokenizer_config.json.
+        statistics: facts for people, no part of the digest.
+        eos_id: the token that ends a text for config.json; the tokenizer's own by default.
+    """
+    with ArtifactBuilder(target, kind=CHECKPOINT, config=config, inputs=inputs) as builder:
+        save_tensors(builder.path(FILE_NAME), model.state_dict())
+        layout = hf_config(
+            model.config,
+            model.vocabulary_size,
+            bos_id=tokenizer.bos_id,
+            eos_id=tokenizer.eos_id if eos_id is None else eos_id,
+            pad_id=tokenizer.pad_id,
+        )
+        builder.write_json("config.json", layout)
+        builder.write_bytes("tokenizer.json", tokenizer.to_json().encode())
+        for name, content in (files or {}).items():
+            builder.write_bytes(name, content)
+        builder.statistics |= statistics or {}
+        return builder.publish(replace=True)
+
+
+def load_model(
+    source: Path | Artifact, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> LoadedModel:
+    """Opens a checkpoint, or the training state of a step, for use.
+
+    Args:
+        source: its folder, or the opened artifact.
+        device, dtype: where the weights go and in which type.
+
+    Raises:
+        InputError: there is no artifact.
+        MismatchError: it is an artifact of another kind.
+        DamageError: a file's size, or a tensor's name or shape, is not what it should be.
+    """
+    artifact = source if isinstance(source, Artifact) else Artifact.open(source)
+    manifest = artifact.manifest
+    if manifest.kind not in (CHECKPOINT, TRAINING_STATE):
+        raise MismatchError(
+            f"Expected a checkpoint, but this is a {manifest.kind}",
+            where=str(artifact.path),
+            mend="give the folder of a checkpoint; `lumi inspect` shows what a folder is.",
+        )
+    try:
+        config = ModelConfig.model_validate(manifest.config["model"])
+        vocabulary_size, identity = manifest.config["vocabulary_size"], manifest.config["tokenizer_identity"]
+    except (KeyError, ValueError) as error:
+        raise DamageError(f"The manifest does not describe a model: {error}", where=str(artifact.path)) from error
+    path = artifact.file(FILE_NAME)
+    tensors = load_tensors(path)
+    check_shapes(tensors, parameter_shapes(config, vocabulary_size), path)
+    with torch.device("meta"):
+        model = Transformer(config, vocabulary_size)
+    moved = {name: tensor.to(device=device, dtype=dtype) for name, tensor in tensors.items()}
+    model.load_state_dict(moved, assign=True)
+    return LoadedModel(model, config, identity, artifact)

@@ -1,0 +1,143 @@
+"""What this machine trains on and in which arithmetic: "auto" resolved, said in one line, never changed silently."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lumilab.errors import ResourceError
+from lumilab.recipe.schema import TrainingConfig
+
+COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where to train and how; `reasons` tell why, for the reader.
+
+    Attributes:
+        dtype: of activations and matrix products; weights and optimizer state are float32 always.
+        compiled: whether the loss is compiled.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    compiled: bool
+    reasons: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """One line for the reader."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+        if self.device.type == "cpu":
+            name += f" with {torch.get_num_threads()} threads"
+        arithmetic = str(self.dtype).removeprefix("torch.")
+        parts = [name, arithmetic, "compiled" if self.compiled else "not compiled"]
+        return "Training on " + ", ".join(parts) + (f" ({'; '.join(self.reasons)})" if self.reasons else "")
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function compiled for fixed shapes where that was chosen, else the function itself."""
+        return torch.compile(function, dynamic=False) if self.compiled else function
+
+
+def resolve(config: TrainingConfig) -> Hardware:
+    """The machine's answer to a configuration's `device`, `dtype` and `compile`.
+
+    Raises:
+        ResourceError: what was chosen by name is not there.
+    """
+    device = resolve_device(config.device)
+    dtype = resolve_dtype(config.dtype, device)
+    reasons = []
+    if dtype is torch.bfloat16 and not native_bfloat16(device):
+        reasons.append("bfloat16 is emulated here, and slow")
+    missing = missing_for_compile()
+    if config.compile == "yes" and missing:
+        raise ResourceError(f"compile is yes, but {missing}", mend="install it, or choose compile=auto or compile=no.")
+    if config.compile == "auto" and missing:
+        reasons.append(missing)
+    return Hardware(device, dtype, config.compile != "no" and not missing, tuple(reasons))
+
+
+def resolve_device(wanted: str) -> torch.device:
+    """The device for "auto" (cuda, then mps, then cpu) or a name.
+
+    Raises:
+        ResourceError: the named device is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        wanted = next(name for name, available in there.items() if available)
+    if not there[wanted]:
+        raise ResourceError(
+            f"device is {wanted}, but PyTorch finds no such device here",
+            mend="choose device=auto, or look with `lumi doctor` at what PyTorch finds.",
+        )
+    return torch.device(wanted)
+
+
+def resolve_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """The arithmetic for "auto" (bfloat16 where the device itself computes in it, else float32) or a name.
+
+    Raises:
+        ResourceError: bfloat16 is named for a GPU that has none.
+    """
+    if wanted == "auto":
+        return torch.bfloat16 if native_bfloat16(device) else torch.float32
+    if wanted == "bfloat16" and device.type == "cuda" and not native_bfloat16(device):
+        raise ResourceError(
+            "dtype is bfloat16, but this GPU has no bfloat16 arithmetic", mend="choose dtype=float32 or dtype=auto."
+        )
+    return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices in its own instructions."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(cpu_bfloat16())
+
+
+def cpu_bfloat16() -> str:
+    """The CPU's instructions for bfloat16 products, by name; empty when it has none."""
+    if torch.cpu._is_amx_tile_supported():
+        return "AMX"
+    return "AVX-512 BF16" if torch.cpu._is_avx512_bf16_supported() else ""
+
+
+def cpp_compiler() -> str:
+    """The path of the C++ compiler that torch.compile would use; empty when there is none."""
+    names = [os.environ.get("CXX", ""), *COMPILERS]
+    return next((found for name in names if name and (found := shutil.which(name))), "")
+
+
+def missing_for_compile() -> str:
+    """What torch.compile would lack on this machine, in words; empty when nothing."""
+    if not cpp_compiler():
+        return "there is no C++ compiler"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return "Python's header files are not installed"
+    return ""
+
+
+@contextmanager
+def memory_explained(config: TrainingConfig) -> Iterator[None]:
+    """Turns running out of memory inside the block into a ResourceError that says what to change."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        rows = config.micro_batch_size or config.batch_size
+        advice = f"set micro_batch_size to less than {rows}" if rows > 1 else "train a smaller model or shorter windows"
+        raise ResourceError(
+            f"Memory ran out while training on {rows} windows at once",
+            mend=f"{advice}; with micro_batch_size the result of a step stays the same but for rounding.",
+        ) from error

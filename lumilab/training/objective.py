@@ -1,0 +1,82 @@
+"""What is trained: where batches come from and how a model's loss on one is computed.
+
+Pretraining, supervised fine-tuning and preference training differ only here; the loop is one. A loss is a *sum* over
+trained tokens: the loop divides by their number in the whole global batch, so that the split into micro-batches (or
+over devices) never weighs tokens differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from operator import itemgetter
+from typing import Protocol, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lumilab.model import Transformer
+
+UNTRAINED = -100  # the label of a token that is not trained: PyTorch's own convention (`ignore_index`)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of tokens.
+
+    Attributes:
+        ids: [B, T], int64.
+        labels: the token to predict at each place, [B, T], int64; -100 where nothing is trained.
+        documents, positions: as for `Transformer.features`; None for one document a row, counted from its start.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    documents: Tensor | None = None
+    positions: Tensor | None = None
+
+    @property
+    def trained(self) -> int:
+        """Number of trained tokens."""
+        return int((self.labels != UNTRAINED).sum())
+
+    def split(self, rows: int | None) -> Iterator[Self]:
+        """The batch in pieces of `rows` rows each (the last may have fewer); None for the whole."""
+        rows = rows or len(self.ids)
+        for start in range(0, len(self.ids), rows):
+            yield self._map(itemgetter(slice(start, start + rows)))
+
+    def to(self, device: torch.device) -> Self:
+        """The batch on another device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        changed = {
+            field.name: change(value) for field in fields(self) if (value := getattr(self, field.name)) is not None
+        }
+        return replace(self, **changed)
+
+
+class Objective(Protocol):
+    """A source of batches and the loss on them."""
+
+    def batch(self, step: int) -> Batch:
+        """The whole global batch of a step, on the CPU: a pure function of the step."""
+        ...
+
+    def loss(self, model: Transformer, batch: Batch) -> Tensor:
+        """The summed loss over the batch's trained tokens, a float32 scalar. May be compiled: no side effects."""
+        ...
+
+    def validation(self) -> Iterator[Batch]:
+        """Batches never trained on, the same ones each time, all of one shape."""
+        ...
+
+
+def summed_cross_entropy(model: Transformer, batch: Batch) -> Tensor:
+    """Cross-entropy in nats summed over the trained tokens, a float32 scalar."""
+    logits = model(batch.ids, batch.positions, batch.documents)
+    return F.cross_entropy(
+        logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=UNTRAINED, reduction="sum"
+    )

@@ -1,0 +1,111 @@
+"""AdamW, and Muon with AdamW for what Muon is not for, behind one small interface.
+
+Weight decay is decoupled (Loshchilov and Hutter 2017) and applies to the hidden matrices only, not to norms and
+embeddings. Muon (Jordan et al. 2024) replaces each hidden matrix's momentum by the nearest semi-orthogonal matrix;
+embeddings, the output layer and norms stay with AdamW.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lumilab.errors import MismatchError
+from lumilab.recipe.schema import OptimizerConfig
+from lumilab.training.muon import Muon
+
+FUSED_DEVICES = ("cpu", "cuda")
+
+
+class TrainingOptimizer:
+    """The optimizers of one model, stepped together.
+
+    Args:
+        model: its parameters' names decide who updates what, so they are those of the model's own layout.
+        config: names, rates and decay.
+    """
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+        self.names: dict[Tensor, str] = {
+            parameter: name for name, parameter in model.named_parameters() if parameter.requires_grad
+        }
+        matrices = [parameter for parameter, name in self.names.items() if is_hidden_matrix(name, parameter)]
+        others = [parameter for parameter, name in self.names.items() if not is_hidden_matrix(name, parameter)]
+        self.parts: list[torch.optim.Optimizer] = []
+        adamw_groups = [{"params": others, "weight_decay": 0.0}]
+        if config.name == "muon":
+            self.parts.append(Muon(matrices, config.matrix_learning_rate, config.momentum, config.weight_decay))
+        else:
+            adamw_groups.append({"params": matrices, "weight_decay": config.weight_decay})
+        self.parts.append(
+            torch.optim.AdamW(
+                adamw_groups,
+                lr=config.learning_rate,
+                betas=config.betas,
+                eps=config.epsilon,
+                fused=all(parameter.device.type in FUSED_DEVICES for parameter in self.names),
+            )
+        )
+        self.peaks = [[group["lr"] for group in part.param_groups] for part in self.parts]
+
+    def step(self, share: float) -> None:
+        """Updates the parameters from their gradients, at this share of the peak learning rates."""
+        for part, peaks in zip(self.parts, self.peaks, strict=True):
+            for group, peak in zip(part.param_groups, peaks, strict=True):
+                group["lr"] = peak * share
+            part.step()
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All state as tensors named `<parameter>:<quantity>`, whatever order or grouping the parameters have."""
+        return {
+            f"{self.names[parameter]}:{quantity}": value
+            for part in self.parts
+            for parameter, state in part.state.items()
+            for quantity, value in state.items()
+        }
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restores what `state_dict` gave, bit for bit.
+
+        Raises:
+            MismatchError: the tensors are not those of this model's parameters.
+        """
+        by_parameter: dict[str, dict[str, Tensor]] = defaultdict(dict)
+        for key, value in tensors.items():
+            name, _, quantity = key.rpartition(":")
+            by_parameter[name][quantity] = value
+        if by_parameter and set(by_parameter) != set(self.names.values()):
+            odd = sorted(set(by_parameter) ^ set(self.names.values()))
+            raise MismatchError(
+                f"The optimizer's state is of another model: {odd[0]} is on one side only",
+                mend="resume with the recipe that the state was made with.",
+            )
+        for part in self.parts:
+            for parameter in _parameters(part):
+                state = by_parameter.get(self.names[parameter], {})
+                # AdamW counts its steps on the CPU unless fused on a GPU, where the count is beside the parameter.
+                part.state[parameter] = {
+                    quantity: value.to(parameter.device if value.ndim or _counts_on_device(parameter) else "cpu")
+                    for quantity, value in state.items()
+                }
+
+
+def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether a parameter is a matrix inside the blocks: neither a norm nor an embedding nor the output layer."""
+    return parameter.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name
+
+
+def _parameters(part: torch.optim.Optimizer) -> Iterable[nn.Parameter]:
+    return (parameter for group in part.param_groups for parameter in group["params"])
+
+
+def _counts_on_device(parameter: Tensor) -> bool:
+    return parameter.device.type == "cuda"

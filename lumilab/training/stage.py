@@ -1,0 +1,71 @@
+"""A training stage from first weights to published checkpoint, the same for every kind of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from lumilab.artifact import Artifact
+from lumilab.model import Transformer
+from lumilab.recipe.schema import TrainingConfig, identity
+from lumilab.tokenizer.load import Tokenizer
+from lumilab.training.checkpoint import publish_checkpoint
+from lumilab.training.loop import Sampler, train
+from lumilab.training.objective import Objective
+from lumilab.training.states import StateFolder
+from lumilab.work.context import WorkContext
+
+
+def train_stage(
+    stage: str,
+    model: Transformer,
+    objective: Objective,
+    config: TrainingConfig,
+    seed: int,
+    *,
+    inputs: Mapping[str, Artifact],
+    tokenizer: Tokenizer,
+    target: Path,
+    context: WorkContext,
+    sampler: Sampler | None = None,
+    tokens_per_byte: float | None = None,
+    files: Mapping[str, bytes] | None = None,
+    eos_id: int | None = None,
+) -> Artifact:
+    """Trains a model and publishes it as the checkpoint `target`; training states and logs go beside it.
+
+    Args:
+        stage: its name, for the manifest ("pretrain", "sft").
+        model: with its first weights.
+        objective, config, seed, context, sampler, tokens_per_byte: as for `train`.
+        inputs: the artifacts it is made from, by role.
+        tokenizer: what the data was encoded with.
+        files, eos_id: as for `publish_checkpoint`.
+
+    Raises:
+        As `train`.
+    """
+    description = {
+        "stage": stage,
+        "model": identity(model.config),
+        "vocabulary_size": model.vocabulary_size,
+        "tokenizer_identity": tokenizer.identity,
+        "training": identity(config),
+        "seed": seed,
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    states = StateFolder(target.parent, description, inputs, config.keep_checkpoints)
+    progress = train(
+        model, objective, config, states, context, seed=seed, sampler=sampler, tokens_per_byte=tokens_per_byte
+    )
+    return publish_checkpoint(
+        target,
+        model,
+        config=description,
+        inputs=inputs,
+        tokenizer=tokenizer,
+        files=files,
+        statistics=asdict(progress),
+        eos_id=eos_id,
+    )

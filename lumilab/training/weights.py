@@ -1,0 +1,63 @@
+"""Tensors to and from safetensors files, in the one format that the rest of the world opens; never pickle."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from lumilab.errors import DamageError
+
+FILE_NAME = "model.safetensors"
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors by name; equal tensors give equal bytes.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.touch()
+    mode = path.stat().st_mode  # safetensors makes files that only their owner may read
+    try:
+        safetensors.torch.save_file(whole, path, metadata={"format": "pt"})
+        path.chmod(mode)
+    except SafetensorError as error:  # it wraps the system's error in its own, with the number in the text
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO):
+            if f"code: {number}," in str(error) or f"os error {number}" in str(error):
+                raise OSError(number, str(error), str(path)) from error
+        raise
+
+
+def load_tensors(path: Path, device: str = "cpu") -> dict[str, Tensor]:
+    """Reads all tensors of a file.
+
+    Raises:
+        DamageError: it is not a whole safetensors file.
+    """
+    try:
+        return safetensors.torch.load_file(path, device=device)
+    except SafetensorError as error:
+        raise DamageError(f"The weights cannot be read: {error}", where=str(path), mend="restore the file.") from error
+
+
+def check_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], where: Path) -> None:
+    """Refuses tensors whose names or shapes are not the expected ones.
+
+    Raises:
+        DamageError: naming the first that differs.
+    """
+    for name in sorted({*tensors, *expected}):
+        found = tuple(tensors[name].shape) if name in tensors else None
+        if found != expected.get(name):
+            raise DamageError(
+                f"The weights do not fit their configuration: {name} should be {expected.get(name, 'absent')} "
+                f"but is {found or 'absent'}",
+                where=str(where),
+                mend="restore the folder from a copy, or train again.",
+            )
