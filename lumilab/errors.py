@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import signal
+from collections.abc import Callable
+from typing import Any
 
 
 class LumiError(Exception):
@@ -28,6 +30,10 @@ class LumiError(Exception):
         self.where = where
         self.mend = mend
 
+    def __reduce__(self) -> tuple[Callable[..., LumiError], tuple[type[LumiError], dict[str, Any]]]:
+        # By default an exception is rebuilt from its words alone; one from another process must come home whole.
+        return _restored, (type(self), self.__dict__)
+
     def __str__(self) -> str:
         parts = [self.what if self.what.endswith((".", "!", "?")) else f"{self.what}."]
         if self.where:
@@ -35,6 +41,12 @@ class LumiError(Exception):
         if self.mend:
             parts.append(f"To mend it: {self.mend}")
         return " ".join(parts)
+
+
+def _restored(kind: type[LumiError], state: dict[str, Any]) -> LumiError:
+    error = kind.__new__(kind, state["what"])
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(LumiError):
@@ -74,10 +86,6 @@ class Interrupted(LumiError):
         super().__init__(what, mend="run the same command again to go on from here.")
         self.signal_number = int(signal_number)
         self.exit_code = 128 + self.signal_number
-
-    def __reduce__(self) -> tuple[type[Interrupted], tuple[int, str]]:
-        # An exception is rebuilt from its `args`, which are the words alone; a worker's must come home whole.
-        return type(self), (self.signal_number, self.what)
 
     @classmethod
     def by_keyboard(cls) -> Interrupted:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lumilab.artifact.manifest import Manifest, canonical_json, hash_file
+from lumilab.artifact.manifest import FILE_NAME, Manifest, canonical_json, hash_file
 from lumilab.artifact.open import Artifact, Problem
 from lumilab.artifact.publish import ArtifactBuilder
 from lumilab.errors import DamageError, InputError
@@ -64,31 +64,49 @@ class Step:
     problems: list[Problem]
 
 
-def walk(path: Path) -> Iterator[Step]:
-    """Checks the artifact at `path`, then everything it was made from, each once, nearest first."""
-    waiting: list[tuple[str, Path, str | None]] = [("", path.absolute(), None)]
-    seen: set[Path] = set()
+def walk(*paths: Path) -> Iterator[Step]:
+    """Checks the artifacts at `paths`, then everything they were made from, each folder once, nearest first.
+
+    A folder that two artifacts name as an input, but with different digests, is met again for the second: only one
+    of them can be right about it.
+    """
+    waiting: list[tuple[str, Path, str | None]] = [("", path, None) for path in paths]
+    seen: dict[Path, Artifact | None] = {}
     while waiting:
         name, folder, expected = waiting.pop(0)
         folder = folder.resolve()
-        if folder in seen:
+        if folder not in seen:
+            step = _examine(name, folder, expected)
+            seen[folder] = step.artifact
+            yield step
+            if step.artifact is not None:
+                for role, record in step.artifact.manifest.inputs.items():
+                    waiting.append((role, folder / record.path, record.digest))
             continue
-        seen.add(folder)
-        try:
-            artifact = Artifact(folder, Manifest.read(folder))
-        except (FileNotFoundError, NotADirectoryError):
-            yield Step(name, folder, None, 0, [Problem(folder, "is missing or has no manifest.json")])
-            continue
-        except DamageError as error:
-            yield Step(name, folder, None, 0, [Problem(folder / "manifest.json", f"is damaged: {error.what}")])
-            continue
-        problems = list(artifact.problems())
-        if expected is not None and artifact.digest != expected:
-            problems.append(Problem(folder, "is another artifact than the one that was used (digest differs)"))
-        raw_count, raw_problems = _check_raw_files(artifact) if not problems else (0, [])
-        yield Step(name or artifact.manifest.kind, folder, artifact, raw_count, problems + raw_problems)
-        for role, record in artifact.manifest.inputs.items():
-            waiting.append((role, folder / record.path, record.digest))
+        known = seen[folder]
+        if known is not None and expected not in (None, known.digest):
+            yield Step(name, folder, known, 0, [_another(folder)])
+
+
+def _examine(name: str, folder: Path, expected: str | None) -> Step:
+    try:
+        artifact = Artifact(folder, Manifest.read(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return Step(name or "?", folder, None, 0, [Problem(folder, "is missing or has no manifest.json")])
+    except DamageError as error:
+        return Step(name or "?", folder, None, 0, [Problem(folder / FILE_NAME, f"is damaged: {error.what}")])
+    except OSError as error:
+        return Step(name or "?", folder, None, 0, [Problem(folder / FILE_NAME, f"cannot be read ({error.strerror})")])
+    problems = list(artifact.problems())
+    trusted = all(problem.path != folder / RAW_FILES for problem in problems)
+    if expected not in (None, artifact.digest):
+        problems.append(_another(folder))
+    raw_count, raw_problems = _check_raw_files(artifact) if trusted else (0, [])
+    return Step(name or artifact.manifest.kind, folder, artifact, raw_count, problems + raw_problems)
+
+
+def _another(folder: Path) -> Problem:
+    return Problem(folder, "is another artifact than the one that was used (digest differs)")
 
 
 def _check_raw_files(artifact: Artifact) -> tuple[int, list[Problem]]:
@@ -96,11 +114,19 @@ def _check_raw_files(artifact: Artifact) -> tuple[int, list[Problem]]:
     count, problems = 0, []
     for file in raw_files(artifact):
         count += 1
-        path = Path(roots.get(file.root, ".")) / file.name
-        if not path.is_file():
+        if file.root not in roots:
+            problems.append(Problem(Path(file.root) / file.name, "is a raw file, and where it was is not recorded"))
+            continue
+        path = Path(roots[file.root]) / file.name
+        try:
+            same = hash_file(path).sha256 == file.sha256
+        except (FileNotFoundError, NotADirectoryError):
             problems.append(Problem(path, "is a raw file that is no longer there"))
-        elif hash_file(path).sha256 != file.sha256:
-            problems.append(Problem(path, "is a raw file that has changed since it was read"))
+        except OSError as error:
+            problems.append(Problem(path, f"is a raw file that cannot be read ({error.strerror})"))
+        else:
+            if not same:
+                problems.append(Problem(path, "is a raw file that has changed since it was read"))
     return count, problems
 
 
@@ -110,16 +136,16 @@ def artifacts_below(folder: Path) -> list[Path]:
     Raises:
         InputError: there is none.
     """
-    if (folder / "manifest.json").exists():
+    if (folder / FILE_NAME).exists():
         return [folder]
     found = sorted(
         path.parent
-        for path in folder.rglob("manifest.json")
+        for path in folder.rglob(FILE_NAME)
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not found:
         raise InputError(
-            "No artifact is here",
+            "No artifact is here" if folder.exists() else "There is no such folder",
             where=str(folder),
             mend="give the folder of an artifact or of a run, such as runs/quickstart.",
         )

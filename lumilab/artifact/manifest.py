@@ -77,10 +77,25 @@ class Manifest:
             DamageError: a byte of it is not what was written.
         """
         path = folder / FILE_NAME
-        data = path.read_bytes()
+        return cls.parse(path.read_bytes(), where=str(path))
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> Manifest:
+        """The manifest that `data` is the byte sequence of; `where` names its source in errors.
+
+        Raises:
+            DamageError: a byte of it is not what was written.
+        """
         rebuild = "rebuild the artifact, or restore this file from a copy."
         try:
             body = json.loads(data)
+            version = body["format_version"]
+            if isinstance(version, int) and version > FORMAT_VERSION:
+                raise DamageError(
+                    f"The manifest says format version {version}, and this lumilab reads up to {FORMAT_VERSION}",
+                    where=where,
+                    mend="upgrade lumilab, or rebuild the artifact with this version.",
+                )
             manifest = cls(
                 kind=body["kind"],
                 config=body["config"],
@@ -88,27 +103,31 @@ class Manifest:
                 files={name: FileRecord(**record) for name, record in body["files"].items()},
                 statistics=body["statistics"],
                 environment=body["environment"],
-                format_version=body["format_version"],
+                format_version=version,
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamageError("The manifest cannot be read", where=str(path), mend=rebuild) from error
-        if manifest.format_version > FORMAT_VERSION:
-            raise DamageError(
-                f"The artifact has format version {manifest.format_version}, newer than this lumilab reads "
-                f"({FORMAT_VERSION})",
-                where=str(path),
-                mend="upgrade lumilab, or rebuild the artifact with this version.",
-            )
-        if manifest.to_bytes() != data:
-            raise DamageError("The manifest is not as it was written", where=str(path), mend=rebuild)
+            whole = manifest.to_bytes() == data
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DamageError("The manifest cannot be read", where=where, mend=rebuild) from error
+        if not whole:
+            raise DamageError("The manifest is not as it was written", where=where, mend=rebuild)
         return manifest
 
 
 def canonical_json(value: Any, indent: int | None = None) -> bytes:
-    """JSON with sorted keys and no choice left: equal values give equal bytes."""
+    """JSON with sorted keys and no choice left: equal values give equal bytes.
+
+    Raises:
+        ValueError: the value holds a number that JSON has no word for (NaN, infinity).
+    """
     separators = (",", ":") if indent is None else (",", ": ")
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators)
-    return text.encode()
+    # A file name that is not UTF-8 reaches Python with lone surrogates; these can only be written as JSON escapes.
+    return text.encode(errors="backslashreplace")
+
+
+def plain_json(value: Any) -> Any:
+    """The value as JSON gives it back: tuples become lists and keys become text."""
+    return json.loads(canonical_json(value))
 
 
 def digest_of(value: Any) -> str:

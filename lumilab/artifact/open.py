@@ -64,7 +64,11 @@ class Artifact:
             )
         artifact = cls(path, manifest)
         for problem in artifact.size_problems():
-            raise DamageError(str(problem), mend="restore the file, or rebuild the artifact with `--force`.")
+            raise DamageError(
+                f"A file of the {manifest.kind} {problem.what}",
+                where=str(problem.path),
+                mend="restore the file, or rebuild the artifact with `lumi run RECIPE --force STAGE`.",
+            )
         return artifact
 
     def file(self, name: str) -> Path:
@@ -74,7 +78,11 @@ class Artifact:
             DamageError: the manifest lists no such file.
         """
         if name not in self.manifest.files:
-            raise DamageError(f"The {self.manifest.kind} has no file {name}", where=str(self.path))
+            raise DamageError(
+                f"The {self.manifest.kind} has no file {name}",
+                where=str(self.path),
+                mend="rebuild the artifact with this version of lumilab.",
+            )
         return self.path / name
 
     def size_problems(self) -> Iterator[Problem]:
@@ -93,7 +101,14 @@ class Artifact:
         seen = {problem.path for problem in wrong_size}
         for name, record in self.manifest.files.items():
             path = self.path / name
-            if path not in seen and hash_file(path).sha256 != record.sha256:
+            if path in seen:
+                continue
+            try:
+                same = hash_file(path).sha256 == record.sha256
+            except OSError as error:
+                yield Problem(path, f"cannot be read ({error.strerror})")
+                continue
+            if not same:
                 yield Problem(path, "has other content than was published (SHA-256 differs)")
         known = {*self.manifest.files, FILE_NAME}
         for path in sorted(self.path.rglob("*")):

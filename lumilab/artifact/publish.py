@@ -1,12 +1,14 @@
 """Writing an artifact so that nobody ever sees half of one.
 
 Files go to a temporary sibling of the target folder; `publish` hashes and fsyncs them, writes the manifest
-last, fsyncs the folder and renames it into place. A process killed at any moment leaves either no artifact
+last, fsyncs the folders and renames the whole into place. A process killed at any moment leaves either no artifact
 or a whole one; the leftovers of a killed process are swept away by the next builder for the same target.
 """
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
 import platform
 import shutil
@@ -18,14 +20,18 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import lumilab
-from lumilab.artifact.manifest import FILE_NAME, InputRecord, Manifest, canonical_json, hash_file
+from lumilab.artifact.manifest import FILE_NAME, InputRecord, Manifest, canonical_json, hash_file, plain_json
 from lumilab.artifact.open import Artifact
+from lumilab.errors import InputError, LumiError, explain_os_error
+
+FULL_DISK = 64 * 1024  # bytes: with less than this free, a failed write is taken to be the disk's fault
 
 
 class ArtifactBuilder:
     """Builds one artifact folder; use it as a context manager and end with `publish`.
 
-    Leaving the block without `publish`, by an error or on purpose, removes what was written.
+    Leaving the block without `publish`, by an error or on purpose, removes what was written. An error met while the
+    disk is full leaves the block as a ResourceError that says so.
 
     Args:
         target: the folder the artifact will be.
@@ -60,10 +66,20 @@ class ArtifactBuilder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        full = isinstance(error, Exception) and not isinstance(error, LumiError) and _disk_full(error, self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
+        if full:
+            reason = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.target.parent))
+            raise explain_os_error(reason) from error
 
     def path(self, name: str) -> Path:
-        """Where to write the file `name` (a relative path with forward slashes)."""
+        """Where to write the file `name` (a relative path with forward slashes).
+
+        Raises:
+            ValueError: the name is the manifest's own.
+        """
+        if name == FILE_NAME:
+            raise ValueError(f"{FILE_NAME} is written by publish")
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -89,47 +105,66 @@ class ArtifactBuilder:
             replace: put it in the place of an existing artifact; otherwise an existing target is an error.
 
         Raises:
-            FileExistsError: the target exists and `replace` is off.
+            FileExistsError: an artifact is there already and `replace` is off.
+            InputError: something that is no artifact is in the way.
         """
+        if self.target.exists():
+            if not (self.target / FILE_NAME).exists():
+                raise InputError(
+                    "Something that is not an artifact is in the way: it has no manifest.json",
+                    where=str(self.target),
+                    mend="move or delete it and run the same command again.",
+                )
+            if not replace:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.target))
+        data = self._seal().to_bytes()
+        (self.folder / FILE_NAME).write_bytes(data)
+        _fsync(self.folder / FILE_NAME)
+        for folder, _, _ in os.walk(self.folder):
+            _fsync(Path(folder))
+        self._move_into_place()
+        _fsync(self.target.parent)
+        return Artifact(self.target, Manifest.parse(data, where=str(self.target / FILE_NAME)))
+
+    def _seal(self) -> Manifest:
+        """Makes every file durable and describes it."""
         files = {}
         for path in sorted(self.folder.rglob("*")):
             if path.is_file():
                 _fsync(path)
                 files[path.relative_to(self.folder).as_posix()] = hash_file(path)
-        manifest = Manifest(
+        return Manifest(
             kind=self.kind,
-            config=self.config,
+            config=plain_json(self.config),
             inputs={
-                name: InputRecord(
-                    digest=artifact.digest, path=Path(os.path.relpath(artifact.path, self.target)).as_posix()
-                )
+                name: InputRecord(digest=artifact.digest, path=_way(self.target, artifact.path))
                 for name, artifact in self.inputs.items()
             },
             files=files,
-            statistics=self.statistics,
-            environment=_environment() | self.environment,
+            statistics=plain_json(self.statistics),
+            environment=plain_json(_environment() | self.environment),
         )
-        self.write_bytes(FILE_NAME, manifest.to_bytes())
-        _fsync(self.folder / FILE_NAME)
-        _fsync(self.folder)
-        if self.target.exists():
-            if not replace:
-                raise FileExistsError(self.target)
-            # A folder cannot be replaced in one step, so the old one moves aside first. A kill in between
-            # leaves no artifact (which readers understand) and a leftover (which the next builder sweeps).
-            aside = self.target.with_name(f".{self.target.name}.replaced-{os.getpid()}")
-            self.target.rename(aside)
+
+    def _move_into_place(self) -> None:
+        if not self.target.exists():
             self.folder.rename(self.target)
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
+            return
+        # A folder cannot be replaced in one step, so the old one moves aside first. A kill in between leaves no
+        # artifact (which readers understand) and a leftover (which the next builder sweeps).
+        aside = self.target.with_name(f".{self.target.name}.replaced-{os.getpid()}")
+        self.target.rename(aside)
+        try:
             self.folder.rename(self.target)
-        _fsync(self.target.parent)
-        return Artifact(self.target, manifest)
+        except BaseException:
+            aside.rename(self.target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def sweep_leftovers(target: Path) -> None:
     """Removes what killed builders of `target` left behind. The caller holds the target's lock."""
-    for pattern in (f".{target.name}.building-*", f".{target.name}.replaced-*"):
+    name = glob.escape(target.name)
+    for pattern in (f".{name}.building-*", f".{name}.replaced-*"):
         for leftover in target.parent.glob(pattern):
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -151,13 +186,34 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _fsync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
+    folder = path.is_dir()
+    if os.name == "nt" and folder:
         return  # Windows cannot open folders for fsync; its rename is journaled
     descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network and user-space file systems have no fsync of folders; there is nothing else to do then.
+        if not (folder and error.errno in (errno.EINVAL, errno.ENOTSUP, errno.EBADF)):
+            raise
     finally:
         os.close(descriptor)
+
+
+def _way(target: Path, source: Path) -> str:
+    """The path from one folder to another, with forward slashes. Links are followed first, as `..` does on disk."""
+    start, end = target.parent.resolve() / target.name, source.resolve()
+    try:
+        return Path(os.path.relpath(end, start)).as_posix()
+    except ValueError:  # another drive of a Windows machine
+        return end.as_posix()
+
+
+def _disk_full(error: Exception, folder: Path) -> bool:
+    """Whether the disk is the reason: native libraries report a full one in their own words, or as a short write."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return folder.exists() and shutil.disk_usage(folder).free < FULL_DISK
 
 
 def _environment() -> dict[str, Any]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from lumilab.recipe.load import KeyPath, LoadedRecipe
+from lumilab.recipe.load import LoadedRecipe
+from lumilab.recipe.text import KeyPath
 
 
 @dataclass(frozen=True)
