@@ -29,9 +29,9 @@ def quickstart(overrides: Overrides = None, out: Out = None, test: Trial = False
     steps = plan(loaded.recipe, folder)
     _announce(loaded.recipe, steps, report)
     with stopping_on_signals() as stop:
-        run(loaded.recipe, folder, WorkContext(report, stop))
+        result = run(loaded.recipe, folder, WorkContext(report, stop))
     console = Console(highlight=False)
-    for line in summary(folder):
+    for line in summary(result.artifacts["pretrain"], result.artifacts["evaluation"]):
         console.print(line, soft_wrap=True)
     place = f" {folder.relative_to(folder.parents[1])}" if out is None else f" {folder}"
     console.print(Text.assemble("\nTalk to it:      ", (f"lumi chat{place}", "bold green")))
