@@ -22,7 +22,7 @@ def chat(
     seed: Annotated[int, typer.Option(help="Same seed, same answers.")] = 0,
 ) -> None:
     """Talk with a trained model. An empty line starts a new conversation; Ctrl-D leaves."""
-    from lumilab.cli.streaming import stream_to_terminal
+    from lumilab.cli.streaming import show
     from lumilab.inference.chat import ChatSession
     from lumilab.inference.engine import Engine
     from lumilab.pipeline.records import find_checkpoint
@@ -39,8 +39,9 @@ def chat(
         seed=seed,
     )
     checkpoint = find_checkpoint(path)
-    session = ChatSession(Engine.load(checkpoint.path), sampling)
     console = Console(stderr=True, highlight=False)
+    engine = Engine.load(checkpoint.path)
+    session = ChatSession(engine, sampling, notify=lambda notice: console.print(Text(notice, style="yellow")))
     interactive = sys.stdin.isatty()
     if interactive:
         console.print(
@@ -54,9 +55,9 @@ def chat(
             session.reset()
             console.print(Text("new conversation", style="dim"))
             continue
-        statistics = stream_to_terminal(session.reply(question))
+        show(session.reply(question))
         if interactive:
-            console.print(Text(f"[{statistics}]", style="dim"))
+            console.print(Text(f"[{session.statistics}]", style="dim"))
 
 
 def _question(interactive: bool) -> str | None:

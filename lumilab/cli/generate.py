@@ -23,7 +23,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
 ) -> None:
     """Continue a prompt with a trained model."""
-    from lumilab.cli.streaming import stream_to_terminal
+    from lumilab.cli.streaming import show
     from lumilab.inference.engine import Engine
     from lumilab.inference.text import stream_text
     from lumilab.pipeline.records import find_checkpoint
@@ -42,6 +42,7 @@ def generate(
     checkpoint = find_checkpoint(path)
     text = sys.stdin.read() if prompt == "-" else prompt
     engine = Engine.load(checkpoint.path)
+    stream = stream_text(engine, text, sampling)
     sys.stdout.write(text)
-    statistics = stream_to_terminal(stream_text(engine, text, sampling))
-    Console(stderr=True, highlight=False).print(Text(f"[{statistics}]", style="dim"))
+    show(stream)
+    Console(stderr=True, highlight=False).print(Text(f"[{stream.statistics}]", style="dim"))
