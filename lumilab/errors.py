@@ -95,7 +95,8 @@ class Interrupted(LumiError):
 class TimeLimitReached(Interrupted):
     """Work stopped at its own time limit, saved but not finished.
 
-    The exit code is 75, "try again" in the system's sysexits.h (EX_TEMPFAIL): not 0, as what was asked for is not there.
+    The exit code is 75, "try again" in the system's sysexits.h (EX_TEMPFAIL): not 0, because what was asked for is
+    not there yet.
     """
 
     def __init__(self, limit: str) -> None:
