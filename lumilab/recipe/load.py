@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from lumilab.errors import ConfigError
 from lumilab.recipe.merge import merge, origin_of
 from lumilab.recipe.mistakes import explain_mistake
-from lumilab.recipe.schema import Recipe
+from lumilab.recipe.schema import Recipe, section_defaults
 from lumilab.recipe.text import KeyPath, Layer, read_recipe_text, read_word
 
 COMMAND_LINE = "command line"
@@ -47,7 +47,7 @@ def load_recipe(reference: str, overrides: list[str] | None = None) -> LoadedRec
     Raises:
         ConfigError: anything that is wrong with it: what, which file and line, and the nearest right key.
     """
-    layer = _load_layers(reference, base=Path.cwd(), chain=())
+    layer = merge(Layer(section_defaults(Recipe), {}), _load_layers(reference, base=Path.cwd(), chain=()))
     for word in overrides or []:
         layer = merge(layer, _override(word))
     try:

@@ -22,12 +22,14 @@ from lumilab.recipe.text import KeyPath, Layer
 LONGEST_VALUE = 80  # characters of a wrong value that are shown
 EXPECTED = {
     "model_type": "this is a section with keys of its own",
+    "model_attributes_type": "this is a section with keys of its own",
     "list_type": "this must be a list",
     "tuple_type": "this must be a list",
     "string_type": "this must be text (put it in quotes if it looks like something else)",
     "int_type": "this must be a whole number",
     "float_type": "this must be a number",
     "bool_type": "this must be true or false",
+    "string_pattern_mismatch": "this does not have the right form",
 }
 
 
@@ -48,12 +50,13 @@ def explain_mistake(error: ValidationError, layer: Layer, reference: str) -> Con
         given = first["ctx"].get("tag")
         what = f"There is no kind {given!r} for {key}" if given else f"The key {key}.kind is missing"
         return ConfigError(what, where=where, mend=f"the kinds are: {kinds}.{more}")
-    message = EXPECTED.get(first["type"], first["msg"].removeprefix("Value error, "))
-    given = "" if first["type"] == "value_error" else f", but got {_shortened(first['input'])}"
+    start = f"{key}: " if key else ""
+    if first["type"] == "value_error":  # our own words, which say what to change
+        return ConfigError(f"{start}{first['msg'].removeprefix('Value error, ')}{more}", where=where)
     return ConfigError(
-        f"{key}: {message}{given}" if key else f"{message}{given}",
+        f"{start}{EXPECTED.get(first['type'], first['msg'])}, but got {_shortened(first['input'])}",
         where=where,
-        mend=f"`lumi config explain` tells what each key takes.{more}",
+        mend=f"{_help(path, layer.values)}.{more}",
     )
 
 
@@ -138,6 +141,16 @@ def _models_at(path: KeyPath, values: Any) -> list[type[BaseModel]]:
             fields = [model.model_fields[part] for model in found if part in model.model_fields]
             found = [inner for field in fields for inner in _models_in(field.annotation)]
     return found
+
+
+def _help(path: KeyPath, values: Any) -> str:
+    """The schema's line about a key."""
+    while path and isinstance(path[-1], int):
+        path = path[:-1]
+    for model in _models_at(path[:-1], values) if path else []:
+        if path[-1] in model.model_fields:
+            return f"{dotted(path)} is: {model.model_fields[str(path[-1])].description}"
+    return "`lumi config explain` tells what each key takes"
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -1,8 +1,8 @@
 """The recipe: one description of a whole pipeline, from raw text to a model to talk to.
 
 Each field says in one line what it is; `lumi config explain` prints those lines. Fields marked `runtime` change
-how the work is done (workers, devices' micro-batches, logging) and never what comes out, so they are left out of
-every digest and never make a stage stale.
+how the work is done (when to log, how long to work) and never what comes out, so they are left out of every digest
+and never make a stage stale.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
+DecayRate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -50,6 +51,16 @@ def _identity_value(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _identity_value(item) for key, item in value.items()}
     return value
+
+
+def section_defaults(section: type[BaseModel]) -> dict[str | int, Any]:
+    """The sections that are there by default, as JSON values.
+
+    A recipe that sets one value of such a section must keep the others: `sft.steps` alone leaves sft's own learning
+    rate as it is.
+    """
+    defaults = {name: field.default for name, field in section.model_fields.items()}
+    return {name: value.model_dump(mode="json") for name, value in defaults.items() if isinstance(value, BaseModel)}
 
 
 # --- corpus ----------------------------------------------------------------------------------------------------
@@ -157,9 +168,9 @@ class OptimizerConfig(Section):
     name: Literal["adamw", "muon"] = setting("adamw", "adamw, or muon for the matrices with adamw for the rest")
     learning_rate: float = setting(1e-3, "peak learning rate of adamw's parameters", gt=0)
     matrix_learning_rate: float = setting(0.02, "peak learning rate of muon's matrices", gt=0)
-    betas: tuple[Share, Share] = setting((0.9, 0.95), "adamw's decay rates of the gradient and its square")
+    betas: tuple[DecayRate, DecayRate] = setting((0.9, 0.95), "adamw's decay rates of the gradient and its square")
     epsilon: float = setting(1e-8, "adamw's epsilon", gt=0)
-    momentum: Share = setting(0.95, "muon's momentum")
+    momentum: DecayRate = setting(0.95, "muon's momentum")
     weight_decay: float = setting(0.1, "decoupled weight decay of matrices (none on norms and embeddings)", ge=0)
     clip: float = setting(1.0, "largest gradient norm; 0 for no clipping", ge=0)
 
@@ -171,6 +182,15 @@ class ScheduleConfig(Section):
     warmup: Share = setting(0.1, "share of the steps with a linear rise from zero")
     minimum: Share = setting(0.1, "share of the peak at the end")
     decay: Share = setting(0.2, "share of the steps in which `wsd` falls to the minimum")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.name == "wsd" and self.warmup + self.decay > 1:
+            raise ValueError(
+                f"warmup ({self.warmup}) and decay ({self.decay}) are together more than the whole run: "
+                "lower one of them"
+            )
+        return self
 
 
 class TrainingConfig(Section):
@@ -195,7 +215,9 @@ class TrainingConfig(Section):
     log_every: Count = runtime(10, "steps between log lines")
     sample_every: int = runtime(0, "steps between sample generations; 0 for none", ge=0)
     sample_prompts: list[str] = runtime([], "what the samples continue (or, after sft, answer)")
-    time_limit: str | None = runtime(None, "stop cleanly after this long, for example 30m or 2h; run again to go on")
+    time_limit: str | None = runtime(
+        None, "stop cleanly after this long, for example 30m or 2h; run again to go on", pattern=r"^\d+(\.\d+)?[smhd]$"
+    )
     max_skipped_steps: int = runtime(10, "fail after this many steps in a row with a non-finite gradient", ge=0)
 
     @model_validator(mode="after")
@@ -265,7 +287,11 @@ class EvaluationConfig(Section):
 class Recipe(Section):
     """A whole pipeline. Sections that are null or absent are stages that do not run."""
 
-    name: str = setting(..., "name of the run and of its folder", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = setting(
+        ...,
+        "name of the run and of its folder: letters, digits, dots, dashes, underscores",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    )
     description: str = runtime("", "what the recipe is for, in a sentence")
     seed: int = setting(42, "seed of the split, of the order, of the weights and of the dropouts", ge=0)
     corpus: CorpusConfig = setting(..., "raw sources to clean, deduplicated documents")

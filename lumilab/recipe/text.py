@@ -92,7 +92,9 @@ def read_word(path: KeyPath, text: str, label: str) -> Layer:
         node, values = _read(text, label)
     except ConfigError:
         node, values = None, text
-    origins = {path + inner: label for inner, _ in _lines(node, values, ())} or {path: label}
+    origins = {path + inner: label for inner, _ in _lines(node, values, ())}
+    if not isinstance(values, dict):
+        origins[path] = label
     for part in reversed(path):
         values = {part: values}
     return Layer(values, origins)
