@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,9 @@ class WorkOrder:
 def main() -> None:
     """Reads an order from standard input and carries it out."""
     with failures_explained(), stopping_on_signals() as stop:
-        order = WorkOrder(**json.loads(sys.stdin.buffer.readline()))
-        stop_when_closed(sys.stdin.buffer, stop)
+        orders = FileIO(sys.stdin.fileno(), closefd=False)  # unbuffered, see stop_when_closed
+        order = WorkOrder(**json.loads(orders.readline()))
+        stop_when_closed(orders, stop)
         build(order, WorkContext(Reporter(), stop))
 
 

@@ -23,6 +23,7 @@ LONGEST_VALUE = 80  # characters of a wrong value that are shown
 EXPECTED = {
     "model_type": "this is a section with keys of its own",
     "model_attributes_type": "this is a section with keys of its own",
+    "dict_type": "this is a section with keys of its own",
     "list_type": "this must be a list",
     "tuple_type": "this must be a list",
     "string_type": "this must be text (put it in quotes if it looks like something else)",

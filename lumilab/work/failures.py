@@ -31,8 +31,6 @@ def failures_explained() -> Iterator[None]:
         _leave(error)
     except KeyboardInterrupt:
         _leave(Interrupted.by_keyboard())
-    except MemoryError:
-        _leave(_out_of_memory("The machine ran out of memory"))
     except BrokenPipeError:
         # The reader of our output (`| head`) has left: nobody to explain anything to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,17 +44,33 @@ def failures_explained() -> Iterator[None]:
         _leave(known)
 
 
-def _known_failure(error: BaseException | None) -> LumiError | None:
+def _known_failure(error: Exception) -> LumiError | None:
     """Failures of the machine in any library's clothing: full disk, no memory, a path that cannot be used."""
-    while error is not None:
-        if isinstance(error, OSError):
-            return explain_os_error(error)
-        text = str(error)
-        if "No space left on device" in text or f"os error {errno.ENOSPC}" in text:
-            return explain_os_error(OSError(errno.ENOSPC, "No space left on device"))
-        if "out of memory" in text.lower() or "not enough memory" in text.lower() or "can't allocate memory" in text:
-            return _out_of_memory(text.splitlines()[0])
-        error = error.__cause__ or error.__context__
+    if isinstance(error, OSError):
+        return explain_os_error(error)
+    return next(filter(None, map(_exhausted_resource, _chain(error))), None)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised because of."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _exhausted_resource(error: BaseException) -> LumiError | None:
+    text = str(error)
+    if isinstance(error, OSError):
+        # A path that could not be used may have been handled; only the machine's limits explain a later error.
+        known = explain_os_error(error)
+        return known if isinstance(known, ResourceError) else None
+    if isinstance(error, MemoryError):
+        return _out_of_memory("The machine ran out of memory")
+    if "No space left on device" in text or f"os error {errno.ENOSPC}" in text:
+        return explain_os_error(OSError(errno.ENOSPC, "No space left on device"))
+    if "out of memory" in text.lower() or "not enough memory" in text.lower() or "can't allocate memory" in text:
+        return _out_of_memory(text.splitlines()[0])
     return None
 
 

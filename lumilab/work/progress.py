@@ -6,7 +6,6 @@ readable. Both show the same facts. Lines printed with `say` go above the live o
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -120,7 +119,7 @@ class Reporter:
                 last = time.monotonic()
                 share = f" {100 * task.done / task.total:.0f}%" if task.total else ""
                 self.say(f"  {task.name}{share}: {task.describe()}")
-                sys.stdout.flush()
+                self.console.file.flush()
 
         return show
 
@@ -132,12 +131,12 @@ class _Facts(ProgressColumn):
 
 def format_count(number: float, space: str = "") -> str:
     """A number a person reads at a glance: 950, 12.3k, 4.56M, 7.89G; `space` goes before the letter."""
-    size = abs(number)
-    divisor, letter = next(
-        (unit for limit, unit in ((1e3, (1.0, "")), (1e6, (1e3, "k")), (1e9, (1e6, "M"))) if size < limit), (1e9, "G")
-    )
+    units = ((1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"))
+    # 999.5 rounds to 1000, which the next unit says shorter.
+    divisor, letter = next((unit for unit in units if abs(number) < 999.5 * unit[0]), units[-1])
     scaled = number / divisor
-    digits = f"{scaled:.0f}" if abs(scaled) >= 100 or (not letter and scaled == int(scaled)) else f"{scaled:.3g}"
+    whole = abs(scaled) >= 99.95 or (not letter and scaled == int(scaled))
+    digits = f"{scaled:.0f}" if whole else f"{scaled:.3g}"
     return digits + (space + letter if letter else space)
 
 
@@ -148,9 +147,9 @@ def format_bytes(size: float) -> str:
 
 def format_seconds(seconds: float) -> str:
     """A duration as a person says it: 0.4 s, 12 s, 3 min 20 s, 2 h 05 min."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

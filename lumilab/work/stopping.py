@@ -10,8 +10,8 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import RawIOBase
 from types import FrameType
-from typing import BinaryIO
 
 from lumilab.errors import Interrupted
 
@@ -50,18 +50,24 @@ def stopping_on_signals() -> Iterator[StopRequest]:
         yield stop
     finally:
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            # None: the handler was not set from Python and cannot be set back from it.
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
-def stop_when_closed(pipe: BinaryIO, stop: StopRequest) -> None:
+def stop_when_closed(pipe: RawIOBase, stop: StopRequest) -> None:
     """Requests a stop once the other end of `pipe` closes, from a background thread.
 
     The other end may say which signal it was asked to stop by, as a decimal number, before it closes; a process
     that died says nothing, which counts as SIGTERM.
+
+    Args:
+        pipe: unbuffered. A buffered reader is locked while it waits, and the interpreter aborts when it meets that
+            lock on its way out.
+        stop: what to set.
     """
 
     def wait() -> None:
-        said = pipe.read().strip()
+        said = (pipe.readall() or b"").strip()
         stop.request(int(said) if said.isdigit() else signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
