@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 from typer.main import get_command
 
@@ -59,11 +58,10 @@ def main() -> None:
     with failures_explained():
         try:
             code = get_command(app).main(args=arguments, prog_name="lumi", standalone_mode=False)
-        except click.Abort:
+        except typer.Abort:
             raise KeyboardInterrupt from None
-        except click.ClickException as error:
-            hint = (
-                f"see `{error.ctx.command_path} --help`." if isinstance(error, click.UsageError) and error.ctx else None
-            )
+        except typer.TyperException as error:
+            context = getattr(error, "ctx", None)  # a usage error knows which command was meant
+            hint = f"see `{context.command_path} --help`." if context else None
             raise ConfigError(error.format_message(), where="command line", mend=hint) from None
     sys.exit(code if isinstance(code, int) else 0)

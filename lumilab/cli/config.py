@@ -9,7 +9,7 @@ from rich.text import Text
 
 from lumilab.cli.options import Overrides, RecipeReference, load
 
-app = typer.Typer(help="Show, explain and list recipes.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Show, explain and list recipes.", no_args_is_help=False, rich_markup_mode=None)
 
 
 @app.command("show")
