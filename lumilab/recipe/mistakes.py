@@ -90,7 +90,7 @@ def _nearest_origin(layer: Layer, path: KeyPath) -> str | None:
 
 
 def _shortened(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
 

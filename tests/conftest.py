@@ -1,0 +1,28 @@
+"""What all tests share: one thread per process, repeatable hypothesis runs, and the folder of real data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Before torch is imported: several test processes share the cores, and sums in one thread have one order.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+# No deadline: a slow machine is not a failure. Derandomised: a commit's result does not change by itself.
+settings.register_profile(
+    "lumilab", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("lumilab")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Public datasets beside the checkout, for tests on real text; a test that asks for it is skipped without it."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("there is no ../shared/data beside this checkout")
+    return folder
