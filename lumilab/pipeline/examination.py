@@ -65,7 +65,8 @@ def _devices() -> Iterator[Finding]:
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
-            attention = "fused attention" if torch.backends.cuda.flash_sdp_enabled() else "no fused attention"
+            fused = torch.backends.cuda.flash_sdp_enabled()  # type: ignore[no-untyped-call]
+            attention = "fused attention" if fused else "no fused attention"
             memory = format_bytes(properties.total_memory)
             yield Finding("gpu", "good", f"{properties.name}, {memory}, {attention}")
     elif torch.backends.mps.is_available():

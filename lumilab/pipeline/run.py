@@ -125,11 +125,9 @@ def _key_folder(stage: Stage, folder: Path, key: str) -> Path:
 def _work(order: WorkOrder, context: WorkContext) -> int:
     """Runs one worker to its end and returns its exit code.
 
-    The worker is in a process group of its own, so that Ctrl-C reaches only this process, which then tells the
-    worker once, in the way every system understands: by closing its standard input.
+    A stop is told to the worker once, in the way every system understands: by closing its standard input.
     """
-    apart = {"creationflags": 0x200} if sys.platform == "win32" else {"process_group": 0}
-    worker = subprocess.Popen(WORKER, stdin=subprocess.PIPE, **apart)
+    worker = _start_worker()
     assert worker.stdin is not None
     try:
         worker.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
@@ -149,3 +147,10 @@ def _work(order: WorkOrder, context: WorkContext) -> int:
         worker.kill()
         worker.wait()
         raise
+
+
+def _start_worker() -> subprocess.Popen[bytes]:
+    """Starts a worker in a process group of its own, so that Ctrl-C reaches only this process."""
+    if sys.platform == "win32":
+        return subprocess.Popen(WORKER, stdin=subprocess.PIPE, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP)
+    return subprocess.Popen(WORKER, stdin=subprocess.PIPE, process_group=0)

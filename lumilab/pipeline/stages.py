@@ -156,7 +156,7 @@ def _build_sft(job: Job) -> Artifact:
 def _build_evaluation(job: Job) -> Artifact:
     from lumilab.evaluation.evaluate import evaluate
 
-    checkpoints = {name: job.inputs[name] for name in ("pretrain", "sft") if name in job.inputs}
+    checkpoints: dict[str, Artifact] = {name: job.inputs[name] for name in ("pretrain", "sft") if name in job.inputs}
     return evaluate(
         job.recipe.evaluation, checkpoints, job.inputs["dataset"], job.inputs["tokenizer"], job.target, job.context
     )
