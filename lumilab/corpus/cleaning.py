@@ -1,0 +1,32 @@
+"""Cleaning one text: line ends, control characters, Unicode composition, trailing space.
+
+The steps run in an order that makes cleaning idempotent: removing a control character may bring a letter and its
+accent together, so characters go before the composition (Unicode Standard Annex #15, NFC); nothing after it can.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from lumilab.recipe.schema import CleaningConfig
+
+# What Python and Unicode (Standard section 5.8) take for the end of a line; a form feed separates pages.
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+# C0 and C1 controls without tab and newline, DEL, and the byte order mark, which is none inside a text.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
+_MANY_EMPTY_LINES = re.compile("\n{4,}")
+_LEADING_EMPTY_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
+
+
+def clean(text: str, config: CleaningConfig) -> str:
+    """The text as the configuration wants it; cleaning twice changes nothing more."""
+    if config.control_characters:
+        text = _CONTROLS.sub("", _LINE_ENDS.sub("\n", text))
+    if config.unicode_nfc and not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    if config.trailing_space:
+        # Line by line, because a pattern for trailing space takes quadratic time on a long run of inner spaces.
+        text = "\n".join(map(str.rstrip, text.split("\n")))
+        text = _MANY_EMPTY_LINES.sub("\n\n\n", _LEADING_EMPTY_LINES.sub("", text).rstrip())
+    return text

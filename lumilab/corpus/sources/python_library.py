@@ -1,0 +1,167 @@
+"""The running interpreter's own library as a corpus: its language reference, its docstrings and its source files.
+
+Every Python installation carries about 13 MB of good technical English and code, so a pipeline can run with no
+network and no data at hand. Source files are read and parsed, never imported; compiled modules, whose docstrings lie
+in no file, describe themselves in a child process (see describe_compiled.py). The result is a function of the
+interpreter's version, its build and the files of its library.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import textwrap
+import tokenize
+from collections.abc import Iterator
+from itertools import groupby
+
+from lumilab.corpus.document import BadRecord, Document, Record
+from lumilab.corpus.sources.python_compiled import compiled_modules
+from lumilab.corpus.sources.python_installation import TOPICS, library_files, library_folder
+from lumilab.corpus.sources.python_names import Entry, Library
+from lumilab.corpus.sources.python_syntax import Module, parse_module
+from lumilab.corpus.sources.source import Part, RawPath
+from lumilab.recipe.schema import PythonSource
+from lumilab.work.stopping import StopRequest
+
+# Some eighty character tables of 8-bit encodings, a tenth of all the code and nearly the same text each.
+_GENERATED_TABLE = re.compile(r"generated from .* with gencodec\.py")
+
+
+class PythonLibrary:
+    """The library as a source with up to three parts: documentation, docstrings, code.
+
+    Raises:
+        InputError: this interpreter came without its library's source files.
+    """
+
+    def __init__(self, config: PythonSource) -> None:
+        self.name = config.name
+        self._config = config
+        self._folder = library_folder()
+        self._files = library_files(self._folder)
+
+    def raw_paths(self) -> list[RawPath]:
+        sources_read = self._config.docstrings or self._config.code
+        wanted = [name for name in self._files if (self._config.documentation if name == TOPICS else sources_read)]
+        return [RawPath(self.name, self._folder, name) for name in wanted]
+
+    def parts(self) -> list[Part]:
+        parts = (
+            (self._config.documentation, Part("documentation", self._documentation)),
+            (self._config.docstrings, Part("docstrings", self._docstrings)),
+            (self._config.code, Part("code", self._code)),
+        )
+        return [part for wanted, part in parts if wanted]
+
+    def _documentation(self, stop: StopRequest) -> Iterator[Record]:
+        if TOPICS not in self._files:
+            return  # some distributions leave it out
+        stop.check()
+        topics = _read_topics((self._folder / TOPICS).read_bytes())
+        if topics is None:
+            yield BadRecord(self.name, TOPICS, None, "not a table of topics")
+            return
+        for topic, text in sorted(topics.items()):
+            yield Document(f"{self.name}:topics/{topic}", text, self.name, meta={"topic": topic})
+
+    def _docstrings(self, stop: StopRequest) -> Iterator[Record]:
+        reader = _LibraryReader(stop)
+        for module, entries in groupby(sorted(reader.entries(), key=lambda entry: entry.module), _module_of):
+            text = _module_text(module, list(entries))
+            yield Document(f"{self.name}:docstrings/{module}", text, self.name, meta={"module": module})
+        for name in reader.unreadable:
+            yield BadRecord(self.name, name, None, "not valid Python")
+
+    def _code(self, stop: StopRequest) -> Iterator[Record]:
+        for name in self._files:
+            stop.check()
+            if name == TOPICS:
+                continue  # the documentation once more, as escaped string literals
+            text = _decode((self._folder / name).read_bytes())
+            if text is None:
+                yield BadRecord(self.name, name, None, "not in the encoding it declares")
+            elif not _GENERATED_TABLE.search(text, 0, 500):
+                yield Document(f"{self.name}:code/{name}", text, self.name, meta={"path": name})
+
+
+def docstrings(stop: StopRequest | None = None) -> Iterator[tuple[str, str | None, str]]:
+    """Every documented public name of the library: (qualified name, signature or None, docstring), sorted by name.
+
+    Names are those a user would ask for ("json.dumps", "os.path.join", "str.split", "len"), each definition once.
+    A signature reads "(obj, *, skipkeys=False)": no annotations, no self; None for modules, for properties and where
+    none is known. Docstrings are dedented. Takes a few seconds; `stop` is honoured between modules.
+
+    Raises:
+        InputError: this interpreter came without its library's source files.
+    """
+    for entry in _LibraryReader(stop or StopRequest()).entries():
+        yield entry.name, entry.signature, entry.doc
+
+
+class _LibraryReader:
+    """Parses the library's modules as they are asked for, and remembers those that cannot be."""
+
+    def __init__(self, stop: StopRequest) -> None:
+        self._stop = stop
+        self._folder = library_folder()
+        self._paths = {_module_name(name): name for name in library_files(self._folder)}
+        self.unreadable: list[str] = []
+
+    def entries(self) -> list[Entry]:
+        return Library(list(self._paths), self._parse, compiled_modules()).entries()
+
+    def _parse(self, module: str) -> Module | None:
+        self._stop.check()
+        name = self._paths[module]
+        try:
+            return parse_module((self._folder / name).read_bytes(), module, name.endswith("/__init__.py"))
+        except (SyntaxError, ValueError):
+            self.unreadable.append(name)
+            return None
+
+
+def _module_of(entry: Entry) -> str:
+    return entry.module
+
+
+def _module_name(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _read_topics(source: bytes) -> dict[str, str] | None:
+    """The dictionary `topics` of pydoc's data module, read as a literal."""
+    try:
+        for statement in ast.parse(source).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id="topics")], value=value):
+                    topics = ast.literal_eval(value)
+                    if isinstance(topics, dict):
+                        return {str(topic): str(text) for topic, text in topics.items()}
+    except (SyntaxError, ValueError):
+        pass
+    return None
+
+
+def _decode(source: bytes) -> str | None:
+    """A source file's text, by the encoding it declares (PEP 263); UTF-8 is tried first as nearly all are."""
+    try:
+        return source.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        try:
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+            return source.decode(encoding)
+        except (SyntaxError, UnicodeDecodeError):
+            return None
+
+
+def _module_text(module: str, entries: list[Entry]) -> str:
+    """What a module offers, as `help()` would lay it out: each name with its signature, the docstring indented."""
+    own = next((entry.doc for entry in entries if entry.name == module and entry.kind == "module"), "")
+    blocks = [f"Module {module}", own] if own else [f"Module {module}"]
+    for entry in entries:
+        if entry.kind != "module":
+            label = f"class {entry.name}" if entry.kind == "class" else entry.name
+            blocks += [label + (entry.signature or ""), textwrap.indent(entry.doc, "    ")]
+    return "\n\n".join(blocks)
