@@ -22,7 +22,7 @@ from lumilab.corpus.shards import ShardWriter
 from lumilab.corpus.sources.local_files import LocalFiles, path_names
 from lumilab.corpus.sources.python_installation import interpreter
 from lumilab.corpus.sources.python_library import PythonLibrary
-from lumilab.corpus.sources.source import Source
+from lumilab.corpus.sources.source import RawPath, Source, Unchanged, inventory
 from lumilab.corpus.tally import EXAMPLES, Tally, totals
 from lumilab.errors import ConfigError, InputError
 from lumilab.recipe.schema import CorpusConfig, FilesSource, PythonSource, identity
@@ -38,7 +38,7 @@ def corpus_identity(config: CorpusConfig) -> dict[str, Any]:
     values = identity(config)
     for section, source in zip(values["sources"], config.sources, strict=True):
         if isinstance(source, FilesSource):
-            section["paths"] = path_names(source)
+            section["paths"] = path_names(source.paths)
     if any(isinstance(source, PythonSource) for source in config.sources):
         values["interpreter"] = interpreter()
     return values
@@ -51,7 +51,7 @@ def raw_inventory(config: CorpusConfig) -> tuple[list[RawFile], dict[str, Path]]
         InputError: a configured path does not exist or holds nothing readable.
         ConfigError: two sources have one name.
     """
-    return _inventory(open_sources(config))
+    return inventory(_raw_paths(open_sources(config)))
 
 
 def open_sources(config: CorpusConfig) -> list[Source]:
@@ -87,8 +87,9 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext) -> Ar
     """
     sources = open_sources(config)
     with ArtifactBuilder(target, kind="corpus", config={"corpus": corpus_identity(config)}) as builder:
-        stamps = _stamps(sources)
-        files, roots = _inventory(sources)
+        paths = _raw_paths(sources)
+        unchanged = Unchanged(paths)
+        files, roots = inventory(paths)
         with (
             ShardWriter(builder, config.shard_documents) as shards,
             builder.open(QUARANTINE) as quarantine,
@@ -99,7 +100,7 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext) -> Ar
                 one_pass.read(source, context)
         tallies = one_pass.tallies
         _check_not_empty(config, tallies)
-        _check_unchanged(stamps, _stamps(sources))
+        unchanged.check()
         record_raw_files(builder, files, roots)
         write_card(builder, tallies)
         builder.statistics = totals(tallies) | {"parts": [tally.counts() for tally in tallies]}
@@ -171,33 +172,8 @@ class _Pass:
         return None
 
 
-def _inventory(sources: Sequence[Source]) -> tuple[list[RawFile], dict[str, Path]]:
-    paths = [file for source in sources for file in source.raw_paths()]
-    return [RawFile.of(file.root, file.folder, file.path) for file in paths], {file.root: file.folder for file in paths}
-
-
-def _stamps(sources: Sequence[Source]) -> dict[Path, tuple[int, int] | None]:
-    """Size and time of the last change of every raw file; None for one that is gone."""
-    stamps: dict[Path, tuple[int, int] | None] = {}
-    for source in sources:
-        for file in source.raw_paths():
-            try:
-                status = file.path.stat()
-                stamps[file.path] = (status.st_size, status.st_mtime_ns)
-            except FileNotFoundError:
-                stamps[file.path] = None
-    return stamps
-
-
-def _check_unchanged(before: dict[Path, tuple[int, int] | None], after: dict[Path, tuple[int, int] | None]) -> None:
-    """The recorded hashes are only true of what was read if nothing changed between hashing and reading."""
-    for path, stamp in before.items():
-        if after[path] != stamp:
-            raise InputError(
-                "A source file changed while it was being read",
-                where=str(path),
-                mend="run the same command again once nothing writes to the sources.",
-            )
+def _raw_paths(sources: Sequence[Source]) -> list[RawPath]:
+    return [file for source in sources for file in source.raw_paths()]
 
 
 def _check_readable(config: CorpusConfig, source: Source, tallies: Sequence[Tally]) -> None:

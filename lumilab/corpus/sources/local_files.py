@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -72,26 +72,11 @@ class LocalFiles:
                 yield Document(f"{file.root}:{file.name}", text, self.name)
 
     def _read_lines(self, file: RawPath) -> Iterator[Record]:
-        number = 0
-        try:
-            with open_plain(file.path) as stream:
-                for line in _lines(stream):
-                    number += 1
-                    if line is None:
-                        yield BadRecord(file.root, file.name, number, f"line over {MAX_LINE_BYTES >> 20} MiB")
-                    elif not line.isspace():
-                        yield self._record(file, number, line)
-        except DAMAGE:
-            yield BadRecord(file.root, file.name, number + 1, "damaged compression")
-        if number == 0 and file.path.stat().st_size == 0:
-            yield BadRecord(file.root, file.name, None, "empty file")
+        for row in json_rows(file):
+            yield row if isinstance(row, BadRecord) else self._record(file, *row)
 
-    def _record(self, file: RawPath, number: int, line: bytes) -> Record:
+    def _record(self, file: RawPath, number: int, fields: Any) -> Record:
         reason = None
-        try:
-            fields = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
-        except orjson.JSONDecodeError:
-            return BadRecord(file.root, file.name, number, "not valid JSON" if _is_utf8(line) else "invalid UTF-8")
         if not isinstance(fields, dict):
             reason = "not a JSON object"
         elif self._text_field not in fields:
@@ -107,10 +92,34 @@ class LocalFiles:
         )
 
 
-def path_names(config: FilesSource) -> list[str]:
-    """The configured paths without the folders above them, which say where the data lies and not what it is."""
+def json_rows(file: RawPath) -> Iterator[tuple[int, Any] | BadRecord]:
+    """The lines of a JSON-lines file that are not blank, as (line number from 1, value), or why one cannot be read."""
+    number = 0
+    try:
+        with open_plain(file.path) as stream:
+            for line in _lines(stream):
+                number += 1
+                if line is None:
+                    yield BadRecord(file.root, file.name, number, f"line over {MAX_LINE_BYTES >> 20} MiB")
+                elif not line.isspace():
+                    yield _parse(file, number, line)
+    except DAMAGE:
+        yield BadRecord(file.root, file.name, number + 1, "damaged compression")
+    if number == 0 and file.path.stat().st_size == 0:
+        yield BadRecord(file.root, file.name, None, "empty file")
+
+
+def _parse(file: RawPath, number: int, line: bytes) -> tuple[int, Any] | BadRecord:
+    try:
+        return number, orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError:
+        return BadRecord(file.root, file.name, number, "not valid JSON" if _is_utf8(line) else "invalid UTF-8")
+
+
+def path_names(paths: Sequence[str]) -> list[str]:
+    """Configured paths without the folders above them, which say where the data lies and not what it is."""
     names = []
-    for text in config.paths:
+    for text in paths:
         path = Path(text)
         pattern = None if path.exists() else _split_glob(path)[1]
         names.append(pattern or path.absolute().name)

@@ -86,8 +86,8 @@ class PythonLibrary:
                 yield Document(f"{self.name}:code/{name}", text, self.name, meta={"path": name})
 
 
-def docstrings(stop: StopRequest | None = None) -> Iterator[tuple[str, str | None, str]]:
-    """Every documented public name of the library: (qualified name, signature or None, docstring), sorted by name.
+def docstrings(stop: StopRequest | None = None) -> Iterator[Entry]:
+    """Every documented public name of the library with its kind, signature and docstring, sorted by name.
 
     Names are those a user would ask for ("json.dumps", "os.path.join", "str.split", "len"), each definition once.
     A signature reads "(obj, *, skipkeys=False)": no annotations, no self; None for modules, for properties and where
@@ -96,8 +96,7 @@ def docstrings(stop: StopRequest | None = None) -> Iterator[tuple[str, str | Non
     Raises:
         InputError: this interpreter came without its library's source files.
     """
-    for entry in _LibraryReader(stop or StopRequest()).entries():
-        yield entry.name, entry.signature, entry.doc
+    yield from _LibraryReader(stop or StopRequest()).entries()
 
 
 class _LibraryReader:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lumilab.artifact import RawFile
 from lumilab.corpus.document import Record
+from lumilab.errors import InputError
 from lumilab.work.stopping import StopRequest
 
 
@@ -47,3 +49,42 @@ class Source(Protocol):
     def parts(self) -> Sequence[Part]:
         """What it yields, in reading order."""
         ...
+
+
+def inventory(paths: Iterable[RawPath]) -> tuple[list[RawFile], dict[str, Path]]:
+    """Every raw file with its hash, and the folder of each root; reads all of them."""
+    files, roots = [], {}
+    for path in paths:
+        files.append(RawFile.of(path.root, path.folder, path.path))
+        roots[path.root] = path.folder
+    return files, roots
+
+
+class Unchanged:
+    """Remembers size and time of the last change of raw files: recorded hashes are only true of what was read if
+    nothing changed between hashing and reading."""
+
+    def __init__(self, paths: Iterable[RawPath]) -> None:
+        self._stamps = {path.path: _stamp(path.path) for path in paths}
+
+    def check(self) -> None:
+        """Compares them with how the files are now.
+
+        Raises:
+            InputError: a file changed or is gone.
+        """
+        for path, stamp in self._stamps.items():
+            if _stamp(path) != stamp:
+                raise InputError(
+                    "A source file changed while it was being read",
+                    where=str(path),
+                    mend="run the same command again once nothing writes to the sources.",
+                )
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
