@@ -104,6 +104,14 @@ class TimeLimitReached(Interrupted):
         self.exit_code = 75
 
 
+def says_disk_full(error: BaseException) -> bool:
+    """Whether an error, of whatever library, says that there is no space left."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # Libraries in Rust report the system's number: 28 is ENOSPC on POSIX, 112 ERROR_DISK_FULL on Windows.
+    return any(words in str(error) for words in ("No space left on device", "(os error 28)", "(os error 112)"))
+
+
 def explain_os_error(error: OSError) -> LumiError:
     """Turns an operating-system error a user can act on into one of ours.
 
@@ -111,7 +119,7 @@ def explain_os_error(error: OSError) -> LumiError:
     them could not be used.
     """
     place = str(error.filename) if error.filename else None
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if says_disk_full(error):
         return ResourceError(
             "The disk is full, so the work stopped before anything was published",
             where=place,

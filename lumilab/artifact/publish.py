@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Self
 import lumilab
 from lumilab.artifact.manifest import FILE_NAME, InputRecord, Manifest, canonical_json, hash_file, plain_json
 from lumilab.artifact.open import Artifact
-from lumilab.errors import InputError, LumiError, explain_os_error
+from lumilab.errors import InputError, LumiError, explain_os_error, says_disk_full
 
 FULL_DISK = 64 * 1024  # bytes: with less than this free, a failed write is taken to be the disk's fault
 
@@ -210,10 +210,8 @@ def _way(target: Path, source: Path) -> str:
 
 
 def _disk_full(error: Exception, folder: Path) -> bool:
-    """Whether the disk is the reason: native libraries report a full one in their own words, or as a short write."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return folder.exists() and shutil.disk_usage(folder).free < FULL_DISK
+    """Whether the disk is the reason: some libraries say it, some only write less than they were asked to."""
+    return says_disk_full(error) or (folder.exists() and shutil.disk_usage(folder).free < FULL_DISK)
 
 
 def _environment() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
-from lumilab.errors import Interrupted, LumiError, ResourceError, explain_os_error
+from lumilab.errors import Interrupted, LumiError, ResourceError, explain_os_error, says_disk_full
 
 DEBUG_VARIABLE = "LUMI_DEBUG"
 DEFECT_EXIT_CODE = 70
@@ -67,7 +67,7 @@ def _exhausted_resource(error: BaseException) -> LumiError | None:
         return known if isinstance(known, ResourceError) else None
     if isinstance(error, MemoryError):
         return _out_of_memory("The machine ran out of memory")
-    if "No space left on device" in text or f"os error {errno.ENOSPC}" in text:
+    if says_disk_full(error):
         return explain_os_error(OSError(errno.ENOSPC, "No space left on device"))
     if "out of memory" in text.lower() or "not enough memory" in text.lower() or "can't allocate memory" in text:
         return _out_of_memory(text.splitlines()[0])
