@@ -24,7 +24,7 @@ corpus:
 tokenizer:
   vocabulary_size: 512
 dataset:
-  window: 32
+  window: 64
   validation_share: 0.2
 model:
   layers: 2

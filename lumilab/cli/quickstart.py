@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from lumilab.cli.options import Out, Overrides, Trial, load, run_folder
-from lumilab.work.context import WorkContext
+from lumilab.cli.running import bring_up_to_date
 from lumilab.work.progress import Reporter, format_count, format_seconds
-from lumilab.work.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
     from lumilab.pipeline.plan import StagePlan
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 def quickstart(overrides: Overrides = None, out: Out = None, test: Trial = False) -> None:
     """From raw text to a small model you can talk to, in minutes, with no network."""
     from lumilab.pipeline.plan import plan
-    from lumilab.pipeline.run import run
     from lumilab.report.quickstart import summary
 
     loaded = load("quickstart", overrides, trial=test)
@@ -28,8 +26,7 @@ def quickstart(overrides: Overrides = None, out: Out = None, test: Trial = False
     report = Reporter()
     steps = plan(loaded.recipe, folder)
     _announce(loaded.recipe, steps, report)
-    with stopping_on_signals() as stop:
-        result = run(loaded.recipe, folder, WorkContext(report, stop))
+    result = bring_up_to_date(loaded.recipe, folder, report)
     console = Console(highlight=False)
     for line in summary(result.artifacts["pretrain"], result.artifacts["evaluation"]):
         console.print(line, soft_wrap=True)

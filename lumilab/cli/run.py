@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lumilab.cli.options import Out, Overrides, RecipeReference, Trial, load, run_folder
-from lumilab.work.context import WorkContext
+from lumilab.cli.running import bring_up_to_date
 from lumilab.work.progress import Reporter
-from lumilab.work.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
     from lumilab.pipeline.plan import StagePlan
@@ -39,8 +38,7 @@ def run(
         running.check_stage_names(loaded.recipe, [*([until] if until else []), *forced])
         show_plan(planning.plan(loaded.recipe, folder, until=until, force=forced), folder, report)
         return
-    with stopping_on_signals() as stop:
-        result = running.run(loaded.recipe, folder, WorkContext(report, stop), until=until, force=forced)
+    result = bring_up_to_date(loaded.recipe, folder, report, until=until, force=forced)
     if not result.ran:
         report.say("Nothing to do: every stage is up to date.")
     report.say(f"The run is in {folder}.")

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lumilab.artifact import Artifact
-from lumilab.errors import ConfigError, Interrupted, LumiError
+from lumilab.errors import ConfigError, Interrupted
 from lumilab.pipeline.plan import StagePlan, plan_stage
 from lumilab.pipeline.records import write_record
 from lumilab.pipeline.stages import Stage, stages_of
@@ -27,14 +27,11 @@ WORKER = (sys.executable, "-m", "lumilab.pipeline.worker")
 STOP_PATIENCE = 120.0  # seconds a stage gets to save its work after a stop was asked for
 
 
-class StageFailure(LumiError):
-    """A stage ended badly; its own words are already on standard error, so only the exit code is handed on."""
+class StageFailure(Exception):
+    """A stage ended badly. It said why on standard error itself, so only its exit code is handed on."""
 
     def __init__(self, stage: str, exit_code: int) -> None:
-        super().__init__(
-            f"The stage {stage} did not finish (exit code {exit_code}), so the run stops here",
-            mend="mend what it says above and run the same command again; finished stages are kept.",
-        )
+        super().__init__(f"The run stops at {stage}. Finished stages are kept: the same command goes on from there.")
         self.exit_code = exit_code
 
 
