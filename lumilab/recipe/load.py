@@ -92,7 +92,7 @@ def _presets() -> Traversable:
 def _load_layers(reference: str, base: Path, chain: tuple[str, ...]) -> Layer:
     """The recipe and all it extends, merged. `chain` holds the recipes that led here."""
     if is_path(reference):
-        path = Path(os.path.realpath(base / os.path.expanduser(reference)))  # noqa: PTH111 (`~` of nobody stays)
+        path = _file_path(reference, base, chain)
         name, label, folder = str(path), _shown(path), path.parent
         text = _file_text(path, chain)
     elif reference in preset_names():
@@ -121,6 +121,14 @@ def _load_layers(reference: str, base: Path, chain: tuple[str, ...]) -> Layer:
     return merge(below, own)
 
 
+def _file_path(reference: str, base: Path, chain: tuple[str, ...]) -> Path:
+    """The file's one real path, by which circles are noticed."""
+    try:
+        return Path(os.path.realpath(base / os.path.expanduser(reference)))  # noqa: PTH111 (unknown users' `~` stays)
+    except ValueError:  # a null character
+        raise _unusable("has a name that no file can have", reference, chain) from None
+
+
 def _file_text(path: Path, chain: tuple[str, ...]) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -128,11 +136,15 @@ def _file_text(path: Path, chain: tuple[str, ...]) -> str:
         reason = "does not exist"
     except UnicodeDecodeError:
         reason = "is not UTF-8 text"
-    except (OSError, ValueError) as error:
-        reason = "is a folder" if path.is_dir() else f"cannot be read ({getattr(error, 'strerror', None) or error})"
-    raise ConfigError(
+    except OSError as error:
+        reason = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
+    raise _unusable(reason, str(path), chain)
+
+
+def _unusable(reason: str, path: str, chain: tuple[str, ...]) -> ConfigError:
+    return ConfigError(
         f"The recipe file {reason}",
-        where=", ".join(filter(None, [str(path), _from(chain)])),
+        where=", ".join(filter(None, [path, _from(chain)])),
         mend=f"check the path, or use a preset: {', '.join(preset_names())}.",
     )
 
@@ -149,12 +161,12 @@ def _shown(path: Path) -> str:
 def _take_extends(own: Layer, label: str) -> list[str]:
     """Removes `extends` from a recipe's own values and returns it as a list."""
     extends = own.values.pop("extends", [])
-    where = own.origins.pop(("extends",), label)
+    where = [own.origins.pop(path) for path in list(own.origins) if path[0] == "extends"]
     items = [extends] if isinstance(extends, str) else extends
     if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
         raise ConfigError(
             "`extends` must be a preset's name, a path or a list of them",
-            where=where,
+            where=where[0] if where else label,
             mend=f"write for example `extends: {preset_names()[0]}`.",
         )
     return items

@@ -82,11 +82,11 @@ def _child(values: Any, part: str | int) -> Any:
 
 
 def _nearest_origin(layer: Layer, path: KeyPath) -> str | None:
-    for end in range(len(path), 0, -1):
-        found = origin_of(layer.origins, path[:end])
-        if found:
-            return found
-    return None
+    """Where a value was set; for a section, where the last of its values was; else where what holds it was."""
+    found = origin_of(layer.origins, path)
+    below = [origin for place, origin in layer.origins.items() if place[: len(path)] == path]
+    around = [origin_of(layer.origins, path[:end]) for end in range(len(path) - 1, 0, -1)]
+    return next(filter(None, [found, *below[-1:], *around]), None)
 
 
 def _shortened(value: Any) -> str:
