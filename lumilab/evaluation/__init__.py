@@ -1,0 +1,1 @@
+"""How good the models are: measures on held-back text, baselines on the same text, and answers to read."""

@@ -1,0 +1,80 @@
+"""From the logits of one position to the next token.
+
+The order of the steps is the field's (and transformers'): repetition penalty (Keskar et al. 2019, CTRL, section 4.1,
+as transformers applies it: negative scores are multiplied, positive ones divided), temperature, top-k (Fan et al.
+2018), top-p (Holtzman et al. 2020, nucleus sampling). The draw inverts the cumulative distribution at a uniform number
+of the request's own generator, so that the same seed gives the same text whatever else is being generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from lumilab.recipe.schema import SamplingConfig
+
+
+class TokenDrawer:
+    """Draws the tokens of one request, one after the other.
+
+    Args:
+        config: how the next token is drawn.
+        vocabulary_size: the length of the logits.
+        device: where the logits are.
+    """
+
+    def __init__(self, config: SamplingConfig, vocabulary_size: int, device: torch.device) -> None:
+        self._config = config
+        self._seen = torch.zeros(vocabulary_size, dtype=torch.bool, device=device)
+        self._generator = torch.Generator().manual_seed(config.seed)
+
+    def observe(self, ids: Iterable[int]) -> None:
+        """Counts tokens as seen, for the repetition penalty: the prompt's and each one drawn."""
+        self._seen[torch.tensor(list(ids), dtype=torch.long, device=self._seen.device)] = True
+
+    def draw(self, logits: Tensor) -> int:
+        """The next token's id, counted as seen from now on.
+
+        Args:
+            logits: [vocabulary], any float type.
+        """
+        scores = penalised(logits.float(), self._seen, self._config.repetition_penalty)
+        if self._config.temperature == 0:
+            token = int(scores.argmax())
+        else:
+            ids, probabilities = candidates(scores, self._config)
+            token = int(ids[self._invert(probabilities)])
+        self.observe([token])
+        return token
+
+    def _invert(self, probabilities: Tensor) -> int:
+        cumulative = probabilities.double().cumsum(0).cpu()
+        drawn = torch.rand((), generator=self._generator, dtype=torch.float64) * cumulative[-1]
+        return int(torch.searchsorted(cumulative, drawn, right=True).clamp(max=len(cumulative) - 1))
+
+
+def penalised(scores: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Scores [V] in which the tokens of the mask `seen` [V] are less likely by `penalty`, when that is above 1."""
+    if penalty == 1.0:
+        return scores
+    return torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
+
+
+def candidates(scores: Tensor, config: SamplingConfig) -> tuple[Tensor, Tensor]:
+    """The tokens that can be drawn, most likely first, and their probabilities (float32, sum 1).
+
+    Args:
+        scores: [V] float32, after any penalty.
+        config: with a temperature above 0.
+    """
+    scaled = scores / config.temperature
+    kept = min(config.top_k or len(scaled), len(scaled))
+    values, ids = scaled.topk(kept) if kept < len(scaled) else scaled.sort(descending=True, stable=True)
+    probabilities = values.softmax(0)
+    if config.top_p < 1:
+        before = probabilities.cumsum(0) - probabilities
+        count = max(1, int((before < config.top_p).sum()))
+        ids, probabilities = ids[:count], probabilities[:count] / probabilities[:count].sum()
+    return ids, probabilities

@@ -1,0 +1,168 @@
+"""A conversations artifact, opened: its examples, and training windows made of them.
+
+On disk each split is three arrays: `ids.npy` (the token ids of all conversations one after the other), `trained.npy`
+(uint8, 1 where the model is to produce the token) and `ends.npy` (uint64, where each conversation ends).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lumilab.artifact import Artifact, ArtifactBuilder
+from lumilab.dataset.arrays import ArrayWriter
+from lumilab.errors import DamageError
+from lumilab.posttraining.packing import pack
+from lumilab.posttraining.template import Rendered
+from lumilab.training.objective import UNTRAINED, Batch
+
+IDS, TRAINED, ENDS = "ids.npy", "trained.npy", "ends.npy"
+REBUILD = "restore the file, or rebuild the conversations with `--force conversations`."
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One split of a conversations artifact, memory-mapped.
+
+    Attributes:
+        ids: all token ids, [N].
+        trained: whether each is one the model is to produce, [N], 0 or 1.
+        ends: where each conversation ends, exclusive, [conversations].
+    """
+
+    ids: npt.NDArray[Any]
+    trained: npt.NDArray[np.uint8]
+    ends: npt.NDArray[np.int64]
+
+    @classmethod
+    def open(cls, artifact: Artifact, split: str) -> Self:
+        """Opens a split, "train" or "validation".
+
+        Raises:
+            DamageError: the arrays are missing or do not fit together.
+        """
+        counts = artifact.manifest.statistics[split]
+        ids = _read(artifact, f"{split}/{IDS}", counts["tokens"])
+        trained = _read(artifact, f"{split}/{TRAINED}", counts["tokens"])
+        ends = _read(artifact, f"{split}/{ENDS}", counts["conversations"]).astype(np.int64)
+        if (np.diff(ends, prepend=0) <= 0).any() or int(ends[-1:].sum()) != len(ids):
+            raise DamageError(
+                f"The arrays of the {split} split do not fit together", where=str(artifact.path), mend=REBUILD
+            )
+        return cls(ids, trained, ends)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def example(self, index: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The inputs and labels (-100 where untrained) of one conversation, [length - 1] each."""
+        start = int(self.ends[index - 1]) if index else 0
+        end = int(self.ends[index])
+        ids = self.ids[start:end].astype(np.int64)
+        return ids[:-1], np.where(self.trained[start + 1 : end] != 0, ids[1:], UNTRAINED)
+
+    def lengths(self) -> list[int]:
+        """How many places of a window each conversation takes: its tokens but the last, which is only predicted."""
+        lengths: list[int] = (np.diff(self.ends, prepend=0) - 1).tolist()
+        return lengths
+
+
+class ExampleWriter:
+    """Writes one split into an artifact under construction, example by example; use it as a context manager.
+
+    Args:
+        builder: of the artifact.
+        split: the split's name, which is its folder's.
+        dtype: of the token ids.
+    """
+
+    def __init__(self, builder: ArtifactBuilder, split: str, dtype: np.dtype[Any]) -> None:
+        self.conversations = self.trained_tokens = 0
+        self._files = ExitStack()
+        self._ids, self._trained, self._ends = (
+            self._files.enter_context(ArrayWriter(builder.path(f"{split}/{name}"), kind))
+            for name, kind in ((IDS, dtype), (TRAINED, np.uint8), (ENDS, np.uint64))
+        )
+
+    def add(self, rendered: Rendered) -> None:
+        """Appends one conversation."""
+        self._ids.append(rendered.ids)
+        self._trained.append(rendered.trained)
+        self._ends.append([self._ids.length])
+        self.conversations += 1
+        self.trained_tokens += sum(rendered.trained)
+
+    def counts(self) -> dict[str, int]:
+        """What was written, for the manifest's statistics."""
+        return {
+            "conversations": self.conversations,
+            "tokens": self._ids.length,
+            "trained_tokens": self.trained_tokens,
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.__exit__(kind, error, trace)
+
+
+class PackedWindows:
+    """Windows of whole conversations.
+
+    Args:
+        examples: none longer than the window.
+        window: places in each.
+        pad_id: fills what is left of a window.
+    """
+
+    def __init__(self, examples: Examples, window: int, pad_id: int) -> None:
+        self._examples = examples
+        self._window = window
+        self._pad_id = pad_id
+        self._packed = pack(examples.lengths(), window)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def batch(self, windows: Sequence[int]) -> Batch:
+        """The windows of these numbers as a batch; a number of -1 gives a window of padding.
+
+        Each conversation is a document of its own (from 1 on; padding is 0), so that none sees another and positions
+        count from its beginning.
+        """
+        shape = (len(windows), self._window)
+        ids = np.full(shape, self._pad_id, dtype=np.int64)
+        labels = np.full(shape, UNTRAINED, dtype=np.int64)
+        documents = np.zeros(shape, dtype=np.int64)
+        for row, window in enumerate(windows):
+            start = 0
+            for number, index in enumerate(self._packed[window] if window >= 0 else [], start=1):
+                inputs, targets = self._examples.example(index)
+                places = slice(start, start + len(inputs))
+                ids[row, places], labels[row, places], documents[row, places] = inputs, targets, number
+                start += len(inputs)
+        return Batch(torch.from_numpy(ids), torch.from_numpy(labels), torch.from_numpy(documents))
+
+
+def _read(artifact: Artifact, name: str, length: int) -> npt.NDArray[Any]:
+    path = artifact.file(name)
+    try:
+        # A split may have no conversation, and an empty file cannot be mapped.
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if length else None)
+    except (ValueError, EOFError) as error:
+        raise DamageError("The array cannot be read", where=str(path), mend=REBUILD) from error
+    if array.shape != (length,):
+        raise DamageError(
+            f"The array has shape {array.shape}, where the manifest says ({length},)", where=str(path), mend=REBUILD
+        )
+    return array.view(np.ndarray)

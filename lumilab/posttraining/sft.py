@@ -1,0 +1,153 @@
+"""Supervised fine-tuning: a model that continues text learns to answer, on the one training loop.
+
+Cross-entropy on the assistant's tokens only (Ouyang et al. 2022, InstructGPT, section 3.5; the mask is the template's),
+with several conversations in a window and none seeing another. The sum over a batch is divided by its trained tokens,
+so long answers count by their length and short ones are not drowned by padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from lumilab.artifact import Artifact
+from lumilab.dataset.order import order_key, permute
+from lumilab.dataset.pack import TRAIN, VALIDATION
+from lumilab.errors import MismatchError
+from lumilab.model import Transformer
+from lumilab.posttraining.chat_files import chat_files
+from lumilab.posttraining.examples import Examples, PackedWindows
+from lumilab.recipe.schema import TrainingConfig
+from lumilab.tokenizer.load import Tokenizer
+from lumilab.training.checkpoint import load_model
+from lumilab.training.loop import Sampler
+from lumilab.training.objective import Batch, summed_cross_entropy
+from lumilab.training.stage import train_stage
+from lumilab.work.context import WorkContext
+
+STAGE = "sft"
+PADDING = -1  # instead of a window's number: a window of padding
+
+
+def sft(
+    config: TrainingConfig,
+    window: int,
+    seed: int,
+    base: Artifact,
+    conversations: Artifact,
+    tokenizer: Artifact,
+    target: Path,
+    context: WorkContext,
+    sampler: Sampler | None = None,
+) -> Artifact:
+    """Fine-tunes a checkpoint on conversations and publishes it as `target`, going on where an earlier run stopped.
+
+    Args:
+        config: of the training.
+        window: tokens in each training window, at least the longest conversation.
+        seed: of the order.
+        base: the checkpoint to begin with.
+        conversations: what to learn.
+        tokenizer: the one both were made with.
+        target: the folder of the new checkpoint; training states and logs go beside it.
+        context: where progress goes and stops come from.
+        sampler: answers questions while training.
+
+    Raises:
+        MismatchError: base or conversations were made with another tokenizer, or do not fit each other's lengths.
+        As `lumilab.training.loop.train`.
+    """
+    known = Tokenizer.load(tokenizer.path)
+    known.check_same(conversations.manifest.config["tokenizer_identity"], f"the conversations {conversations.path}")
+    loaded = load_model(base)
+    known.check_same(loaded.tokenizer_identity, f"the checkpoint {base.path}")
+    if window > loaded.config.context:
+        raise MismatchError(
+            f"Windows of {window} tokens are longer than the model's context of {loaded.config.context}",
+            where=str(base.path),
+            mend="lower dataset.window, or begin with a checkpoint of a larger model.context.",
+        )
+    objective = AnswerTokens(conversations, window, config, seed, known.pad_id)
+    context.report.say(f"  {objective.describe()}", style="dim")
+    return train_stage(
+        STAGE,
+        loaded.model,
+        objective,
+        config,
+        seed,
+        inputs={"base": base, "conversations": conversations, "tokenizer": tokenizer},
+        tokenizer=known,
+        target=target,
+        context=context,
+        sampler=sampler,
+        files=chat_files(known, loaded.config.context),
+        eos_id=known.im_end_id,
+    )
+
+
+class AnswerTokens:
+    """The objective of supervised fine-tuning, over a conversations artifact.
+
+    Every epoch visits each packed window exactly once, in an order that is a pure function of seed and epoch.
+
+    Args:
+        conversations: with the splits "train" and "validation".
+        window: places in each training window.
+        config: batch sizes, and how many validation windows.
+        seed: of the order.
+        pad_id: fills what is left of a window.
+
+    Raises:
+        MismatchError: a conversation is longer than the window.
+    """
+
+    def __init__(self, conversations: Artifact, window: int, config: TrainingConfig, seed: int, pad_id: int) -> None:
+        train, validation = (Examples.open(conversations, split) for split in (TRAIN, VALIDATION))
+        longest = max((*train.lengths(), *validation.lengths()), default=0)
+        if longest > window:
+            raise MismatchError(
+                f"A conversation takes {longest} places, but the windows have {window}",
+                where=str(conversations.path),
+                mend="build the conversations again with a lower conversations.max_tokens.",
+            )
+        self._train = PackedWindows(train, window, pad_id)
+        self._validation = PackedWindows(validation, window, pad_id)
+        self._filled = sum(train.lengths()) / (len(self._train) * window)
+        self._conversations = len(train)
+        self._config = config
+        self._seed = seed
+
+    def describe(self) -> str:
+        """What there is to learn, in a line."""
+        epochs = self._config.steps * self._config.batch_size / len(self._train)
+        return (
+            f"{self._conversations:,} conversations in {len(self._train):,} windows "
+            f"({100 * self._filled:.0f} % filled), seen {epochs:.1f} times"
+        )
+
+    def batch(self, step: int) -> Batch:
+        """The global batch of a step: [batch_size, window]."""
+        count, size = len(self._train), self._config.batch_size
+        samples = np.arange(step * size, (step + 1) * size, dtype=np.int64)
+        epochs, places = np.divmod(samples, count)
+        windows = [
+            permute(place, count, order_key(self._seed, "sft", epoch))
+            for epoch, place in zip(epochs.tolist(), places.tolist(), strict=True)
+        ]
+        return self._train.batch(windows)
+
+    def loss(self, model: Transformer, batch: Batch) -> Tensor:
+        """Cross-entropy summed over the trained tokens."""
+        return summed_cross_entropy(model, batch)
+
+    def validation(self) -> Iterator[Batch]:
+        """Validation windows, evenly spread; the last batch is filled up with padding. None without conversations."""
+        count, rows = len(self._validation), self._config.micro_batch_size or self._config.batch_size
+        taken = min(self._config.validation_windows, count)
+        windows = [place * count // taken for place in range(taken)]
+        for first in range(0, taken, rows):
+            part = windows[first : first + rows]
+            yield self._validation.batch(part + [PADDING] * (rows - len(part)))
