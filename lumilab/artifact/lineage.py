@@ -145,7 +145,9 @@ def artifacts_below(folder: Path) -> list[Path]:
     )
     if not found:
         raise InputError(
-            "No artifact is here" if folder.exists() else "There is no such folder",
+            "No artifact is here: neither this folder nor one below it has a manifest.json"
+            if folder.exists()
+            else "There is no such folder",
             where=str(folder),
             mend="give the folder of an artifact or of a run, such as runs/quickstart.",
         )

@@ -15,6 +15,7 @@ import yaml
 from tiny_pipeline import environment, lumi
 
 import lumilab
+from lumilab.pipeline.records import read_records
 from lumilab.recipe import load_recipe
 
 
@@ -56,7 +57,7 @@ def test_inspect_shows_a_run_and_an_artifact(finished: Path) -> None:
     table = lumi("inspect", "run", cwd=finished, check=0).stdout
     for kind in ("corpus", "tokenizer", "dataset", "checkpoint", "conversations", "evaluation"):
         assert kind in table
-    folder = next((finished / "run" / "tokenizer").iterdir())
+    folder = finished / "run" / read_records(finished / "run")["tokenizer"].path
     card = lumi("inspect", folder, cwd=finished, check=0).stdout
     assert "vocabulary_size" in card and "tokenizer.json" in card and "made from" in card
 
