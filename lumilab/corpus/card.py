@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lumilab.artifact import ArtifactBuilder
+from lumilab.corpus.lengths import COLUMNS
 from lumilab.corpus.tally import Tally, totals
 from lumilab.work.progress import format_bytes
 
@@ -64,9 +65,9 @@ def render(card: dict[str, Any]) -> str:
         "## Length of the documents, in characters",
         "Quantiles above 128 are rounded down by less than 1/64.",
         _table(
-            ("source", "part", *parts[0]["lengths"]),
+            ("source", "part", *COLUMNS),
             [
-                (part["source"], part["part"], *("" if v is None else f"{v:,}" for v in part["lengths"].values()))
+                (part["source"], part["part"], *(_count(part["lengths"][column]) for column in COLUMNS))
                 for part in parts
             ],
         ),
@@ -85,6 +86,10 @@ def render(card: dict[str, Any]) -> str:
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
 
 
 def _reasons(counts: dict[str, int]) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 
 SUB_BUCKET_BITS = 6
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
+COLUMNS = ("shortest", *QUANTILES, "longest")
 
 
 class LengthHistogram:
@@ -43,6 +44,6 @@ class LengthHistogram:
         return None
 
     def summary(self) -> dict[str, int | None]:
-        """Shortest, quantiles and longest, as JSON values."""
-        quantiles = {f"p{round(100 * share):02d}": self.quantile(share) for share in QUANTILES}
+        """Shortest, quantiles and longest (see COLUMNS), as JSON values."""
+        quantiles = {name: self.quantile(share) for name, share in QUANTILES.items()}
         return {"shortest": self.shortest, **quantiles, "longest": self.longest}

@@ -109,6 +109,7 @@ class _LibraryReader:
         self.unreadable: list[str] = []
 
     def entries(self) -> list[Entry]:
+        self._stop.check()
         return Library(list(self._paths), self._parse, compiled_modules()).entries()
 
     def _parse(self, module: str) -> Module | None:

@@ -2,7 +2,8 @@
 
 The order of the statements is kept, because a module may define a function in Python and then import a compiled one
 of the same name in its place. Where the tree branches, both branches are taken, and the one that is likelier to run
-counts as the later: the body of a `try` after its handlers, the body of an `if` after its `else`.
+counts as the later: the body of a `try` after its handlers, the body of an `if` after its `else`. What stands behind
+`if not` is there for want of something better and comes before all else.
 """
 
 from __future__ import annotations
@@ -106,6 +107,11 @@ def _read_statements(statements: list[ast.stmt], module: Module) -> None:
                 _read_value(statement, module)
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
                 pass
+            case ast.If(test=ast.UnaryOp(op=ast.Not())):
+                earlier, module.bindings = module.bindings, []
+                _read_statements(statement.body, module)
+                module.bindings += earlier
+                _read_statements(statement.orelse, module)
             case ast.If():
                 _read_statements(statement.orelse, module)
                 _read_statements(statement.body, module)
