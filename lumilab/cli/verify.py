@@ -20,16 +20,13 @@ def verify(
     report = Reporter()
     seen: set[Path] = set()
     problems = []
-    for folder in artifacts_below(path):
-        for step in walk(folder):
-            if step.path in seen:
-                continue
-            seen.add(step.path)
-            raw = f", {step.raw_count:,} raw files" if step.raw_count else ""
-            good = "whole" if not step.problems else f"{len(step.problems)} problems"
-            digest = step.artifact.digest[:12] if step.artifact else "?" * 12
-            report.say(f"{step.name:<16} {digest}  {good}{raw}  {step.path}", style="red" if step.problems else None)
-            problems += step.problems
+    for step in walk(*artifacts_below(path)):
+        seen.add(step.path)
+        raw = f", {step.raw_count:,} raw files" if step.raw_count else ""
+        good = "whole" if not step.problems else f"{len(step.problems)} problems"
+        digest = step.artifact.digest[:12] if step.artifact else "?" * 12
+        report.say(f"{step.name:<16} {digest}  {good}{raw}  {step.path}", style="red" if step.problems else None)
+        problems += step.problems
     if problems:
         for problem in problems[:20]:
             report.say(f"  {problem}", style="red")
