@@ -1,6 +1,6 @@
 """What the stages hand on: folders that are whole, named by their content, and know where they came from."""
 
-from lumilab.artifact.lineage import RawFile, Step, artifacts_below, raw_files, record_raw_files, walk
+from lumilab.artifact.lineage import RawFile, Step, artifacts_below, examine, raw_files, record_raw_files, walk
 from lumilab.artifact.manifest import Manifest, canonical_json, digest_of, hash_file
 from lumilab.artifact.open import Artifact, Problem
 from lumilab.artifact.publish import ArtifactBuilder, write_atomically
@@ -15,6 +15,7 @@ __all__ = [
     "artifacts_below",
     "canonical_json",
     "digest_of",
+    "examine",
     "hash_file",
     "raw_files",
     "record_raw_files",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lumilab.artifact.manifest import FILE_NAME, Manifest, canonical_json, hash_file
@@ -76,7 +76,7 @@ def walk(*paths: Path) -> Iterator[Step]:
         name, folder, expected = waiting.pop(0)
         folder = folder.resolve()
         if folder not in seen:
-            step = _examine(name, folder, expected)
+            step = _prove(name, folder, expected)
             seen[folder] = step.artifact
             yield step
             if step.artifact is not None:
@@ -88,7 +88,8 @@ def walk(*paths: Path) -> Iterator[Step]:
             yield Step(name, folder, known, 0, [_another(folder)])
 
 
-def _examine(name: str, folder: Path, expected: str | None) -> Step:
+def examine(folder: Path, name: str = "") -> Step:
+    """Checks one artifact's own bytes, and not where it came from; `name` is what to call it besides its kind."""
     try:
         artifact = Artifact(folder, Manifest.read(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -97,12 +98,20 @@ def _examine(name: str, folder: Path, expected: str | None) -> Step:
         return Step(name or "?", folder, None, 0, [Problem(folder / FILE_NAME, f"is damaged: {error.what}")])
     except OSError as error:
         return Step(name or "?", folder, None, 0, [Problem(folder / FILE_NAME, f"cannot be read ({error.strerror})")])
-    problems = list(artifact.problems())
-    trusted = all(problem.path != folder / RAW_FILES for problem in problems)
-    if expected not in (None, artifact.digest):
+    return Step(name or artifact.manifest.kind, folder, artifact, 0, list(artifact.problems()))
+
+
+def _prove(name: str, folder: Path, expected: str | None) -> Step:
+    step = examine(folder, name)
+    if step.artifact is None:
+        return step
+    problems = list(step.problems)
+    if expected not in (None, step.artifact.digest):
         problems.append(_another(folder))
-    raw_count, raw_problems = _check_raw_files(artifact) if trusted else (0, [])
-    return Step(name or artifact.manifest.kind, folder, artifact, raw_count, problems + raw_problems)
+    if any(problem.path == folder / RAW_FILES for problem in step.problems):
+        return replace(step, problems=problems)  # a damaged list is not to be believed
+    raw_count, raw_problems = _check_raw_files(step.artifact)
+    return replace(step, raw_count=raw_count, problems=problems + raw_problems)
 
 
 def _another(folder: Path) -> Problem:

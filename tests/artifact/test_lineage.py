@@ -13,6 +13,7 @@ from lumilab.artifact import (
     RawFile,
     Step,
     artifacts_below,
+    examine,
     raw_files,
     record_raw_files,
     walk,
@@ -164,6 +165,14 @@ def test_a_raw_file_of_an_unrecorded_root_is_a_problem(tmp_path: Path) -> None:
         builder.publish()
     (found,) = problems(tmp_path / "corpus")
     assert "where it was is not recorded" in found
+
+
+def test_examining_looks_at_the_artifact_alone(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw" / "a.txt").unlink()
+    assert examine(run / "corpus").problems == []
+    (run / "corpus" / "data").write_bytes(b"ALPHA gamma")
+    assert [problem.path for problem in examine(run / "corpus").problems] == [run / "corpus" / "data"]
+    assert examine(run / "dataset").problems == []
 
 
 def test_artifacts_below_finds_them_all_but_not_what_is_being_built(run: Path) -> None:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_pipeline import lumi
+from tiny_pipeline import lumi, write_pipeline
 
 from lumilab.artifact import artifacts_below, walk
 from lumilab.pipeline.records import read_records
@@ -94,6 +94,18 @@ def test_a_missing_input_is_named(copy: Path) -> None:
     shutil.rmtree(tokenizer)
     done = lumi("verify", "run", cwd=copy)
     assert done.returncode == 4 and str(tokenizer) in done.stderr
+
+
+def test_a_result_that_was_superseded_must_be_whole_but_its_raw_files_may_have_changed(tmp_path: Path) -> None:
+    recipe = write_pipeline(tmp_path)
+    lumi("run", recipe, "--until", "corpus", "--out", "run", cwd=tmp_path, check=0)
+    old = tmp_path / "run" / read_records(tmp_path / "run")["corpus"].path
+    (tmp_path / "texts" / "note.txt").write_text("Another text, long enough to be kept.")
+    lumi("run", recipe, "--until", "corpus", "--out", "run", cwd=tmp_path, check=0)
+    assert "2 artifacts verified" in lumi("verify", "run", cwd=tmp_path, check=0).stdout
+    flip(old / "card.json", 5)
+    done = lumi("verify", "run", cwd=tmp_path)
+    assert done.returncode == 4 and str(old / "card.json") in done.stderr
 
 
 def test_an_empty_folder_has_nothing_to_verify(tmp_path: Path) -> None:
