@@ -12,6 +12,7 @@ import lumilab
 from lumilab.cli import chat, config, doctor, generate, inspect, menu, quickstart, run, verify
 from lumilab.errors import ConfigError
 from lumilab.work.failures import DEBUG_VARIABLE, failures_explained
+from lumilab.work.terminal import show_what_can_be_shown
 
 EPILOG = "Exit codes: 0 done, 2 usage or recipe, 3 bad input, 4 mismatch or damage, 5 resources, 130/143 stopped."
 
@@ -52,6 +53,7 @@ def front(
 
 def main() -> None:
     """Runs `lumi` with this process's arguments and ends the process with its exit code."""
+    show_what_can_be_shown()
     arguments = sys.argv[1:]
     if "--debug" in arguments:  # wherever it stands: people add it at the end of the line that failed
         arguments = ["--debug", *(word for word in arguments if word != "--debug")]

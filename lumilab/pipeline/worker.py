@@ -25,6 +25,7 @@ from lumilab.work.failures import failures_explained
 from lumilab.work.lock import exclusive
 from lumilab.work.progress import Reporter
 from lumilab.work.stopping import stop_when_closed, stopping_on_signals
+from lumilab.work.terminal import show_what_can_be_shown
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class WorkOrder:
 
 def main() -> None:
     """Reads an order from standard input and carries it out."""
+    show_what_can_be_shown()
     with failures_explained(), stopping_on_signals() as stop:
         orders = FileIO(sys.stdin.fileno(), closefd=False)  # unbuffered, see stop_when_closed
         order = WorkOrder(**json.loads(orders.readline()))
