@@ -89,7 +89,8 @@ class PythonLibrary:
 def docstrings(stop: StopRequest | None = None) -> Iterator[Entry]:
     """Every documented public name of the library with its kind, signature and docstring, sorted by name.
 
-    Names are those a user would ask for ("json.dumps", "os.path.join", "str.split", "len"), each definition once.
+    Names are those a user would ask for ("json.dumps", "os.path.join", "str.split", "len"): each definition under its
+    best name, and under second names in the same module ("bisect.bisect").
     A signature reads "(obj, *, skipkeys=False)": no annotations, no self; None for modules, for properties and where
     none is known. Docstrings are dedented. Takes a few seconds; `stop` is honoured between modules.
 
