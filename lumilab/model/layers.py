@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lumilab.model.blockwise import blockwise_causal_attention
 from lumilab.model.kv_cache import KVCache
 from lumilab.recipe.schema import ModelConfig
 
@@ -42,18 +43,18 @@ def linear(x: Tensor, *layers: nn.Linear) -> Tensor:
     return F.linear(x, joined.to(x.dtype))
 
 
-def rotary_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [..., T, head_dim] of each position's angles, both halves alike (computed in float32)."""
-    exponents = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
-    angles = positions[..., None].float() * (1.0 / theta**exponents)
-    angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+def rotary_table(length: int, head_dim: int, theta: float) -> Tensor:
+    """Cosines and sines [length, 2, head_dim / 2] of each position's angles, float32, always on the CPU."""
+    exponents = torch.arange(0, head_dim, 2, device="cpu", dtype=torch.float32) / head_dim
+    angles = torch.arange(length, device="cpu", dtype=torch.float32)[:, None] * (1.0 / theta**exponents)
+    return torch.stack((angles.cos(), angles.sin()), dim=1)
 
 
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotates x [B, T, heads, head_dim] by the table's angles [B or 1, T, head_dim]."""
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Rotates x [B, T, heads, head_dim] by `turns` [B or 1, T, 2, head_dim / 2]: the first half against the second."""
+    cosine, sine = turns[:, :, None, 0], turns[:, :, None, 1]
     first, second = x.chunk(2, dim=-1)
-    return x * cosine[:, :, None] + torch.cat((-second, first), dim=-1) * sine[:, :, None]
+    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -61,22 +62,35 @@ class Context:
     """What every layer of one forward pass shares.
 
     Attributes:
-        cosine, sine: the rotary table, [B or 1, T, head_dim].
+        turns: cosines and sines of the tokens' positions, [B or 1, T, 2, head_dim / 2].
         mask: [B or 1, 1, T, S], true where a query (T) may see a key (S); None for what `causal` says alone.
         causal: whether a token sees only itself and earlier ones; when false and without a mask it sees all keys.
         cache: where keys and values are kept, and at which `slots` [B, T].
     """
 
-    cosine: Tensor
-    sine: Tensor
+    turns: Tensor
     mask: Tensor | None = None
     causal: bool = False
     cache: KVCache | None = None
     slots: Tensor | None = None
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor, context: Context) -> Tensor:
+    """Attention of query [B, heads, T, head_dim] to key and value [B, kv_heads, S, head_dim] by the fastest way."""
+    if context.causal and query.device.type == "cpu":
+        return blockwise_causal_attention(query, key, value)
+    return F.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=context.mask,
+        is_causal=context.causal,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+
+
 class Attention(nn.Module):
-    """Grouped-query self-attention through PyTorch's fused kernel."""
+    """Grouped-query self-attention."""
 
     def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
@@ -95,20 +109,13 @@ class Attention(nn.Module):
         query, key, value = torch.split(joined, [self.heads, self.kv_heads, self.kv_heads], dim=2)
         if self.q_norm is not None and self.k_norm is not None:
             query, key = self.q_norm(query), self.k_norm(key)
-        query = rotate(query, context.cosine, context.sine).transpose(1, 2)
-        key = rotate(key, context.cosine, context.sine).transpose(1, 2)
+        query = rotate(query, context.turns).transpose(1, 2)
+        key = rotate(key, context.turns).transpose(1, 2)
         value = value.transpose(1, 2)
         if context.cache is not None and context.slots is not None:
             key, value = context.cache.store(self.index, context.slots, key, value)
             key, value = key.to(query.dtype), value.to(query.dtype)
-        mixed = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=context.mask,
-            is_causal=context.causal,
-            enable_gqa=self.heads != self.kv_heads,
-        )
+        mixed = attend(query, key, value, context)
         return linear(mixed.transpose(1, 2).reshape(batch, length, -1), self.o_proj)
 
 

@@ -43,6 +43,11 @@ class Transformer(nn.Module):
         self.vocabulary_size = vocabulary_size
         self.activation_dtype: torch.dtype | None = None
         self.model = Body(config, vocabulary_size)
+        # A table, as a compiled backward pass would work the cosines out again from the positions in every layer.
+        self.rotary: Tensor
+        self.register_buffer(
+            "rotary", rotary_table(config.context, config.head_dim, config.rope_theta), persistent=False
+        )
         self.lm_head = None if config.tie_embeddings else nn.Linear(config.width, vocabulary_size, bias=False)
 
     @property
@@ -124,11 +129,8 @@ class Transformer(nn.Module):
         elif documents is not None:
             mask = document_mask(documents)
             positions = document_positions(documents) if positions is None else positions
-        if positions is None:
-            positions = torch.arange(ids.shape[1], device=ids.device)[None]
-        config = self.config
-        cosine, sine = rotary_table(positions, config.head_dim, config.rope_theta, dtype)
-        return Context(cosine, sine, mask, causal=cache is None and mask is None, cache=cache, slots=slots)
+        turns = self.rotary[None, : ids.shape[1]] if positions is None else self.rotary[positions]
+        return Context(turns.to(dtype), mask, causal=cache is None and mask is None, cache=cache, slots=slots)
 
 
 def document_mask(documents: Tensor) -> Tensor:
