@@ -16,7 +16,8 @@ class Document:
         text: Unicode without lone surrogates, so it always encodes to UTF-8.
         source: the name of the source in the recipe.
         url: where it was published, if known.
-        meta: what else is known, as JSON values.
+        meta: what else is known, as JSON values. Documents with the same "group" in it share text, such as a
+            module's code and its docstrings.
     """
 
     id: str
@@ -24,6 +25,12 @@ class Document:
     source: str
     url: str | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def group(self) -> str:
+        """What must not be torn apart by a split into training and validation text; the id where nothing is said."""
+        group = self.meta.get("group")
+        return group if isinstance(group, str) else self.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,13 +69,13 @@ def build_dataset(
 
 
 def splitter(seed: int, validation_share: float) -> Callable[[str], str]:
-    """The function from a document's id to its split's name."""
+    """The function from a document's group (its id, if it stands alone) to its split's name."""
     keyed = blake2b(digest_size=8, key=blake2b(str(seed).encode(), digest_size=32).digest(), person=b"lumilab.split")
     threshold = validation_share * 2**64
 
-    def split_of(document_id: str) -> str:
+    def split_of(group: str) -> str:
         state = keyed.copy()
-        state.update(document_id.encode())
+        state.update(group.encode())
         return VALIDATION if int.from_bytes(state.digest(), "big") < threshold else TRAIN
 
     return split_of
@@ -106,7 +106,7 @@ def _pack(
     with context.report.task("Packing", corpus.manifest.statistics.get("bytes"), unit="bytes") as task:
         for document, ids in encode_documents(tokenizer, read_documents(corpus), context.stop):
             size = len(document.text.encode())
-            writers[split_of(document.id)].add([tokenizer.bos_id, *ids, tokenizer.eos_id], size)
+            writers[split_of(document.group)].add([tokenizer.bos_id, *ids, tokenizer.eos_id], size)
             tokens += len(ids) + 2
             task.advance(size, speed=f"{format_bytes(task.rate())}/s", tokens=format_count(tokens))
 

@@ -15,8 +15,9 @@ from lumilab.corpus.shards import read_documents
 from lumilab.dataset.pack import build_dataset, splitter
 from lumilab.dataset.shards import TokenShards
 from lumilab.errors import DamageError, InputError, Interrupted, LumiError, MismatchError
-from lumilab.recipe.schema import DatasetConfig, identity
+from lumilab.recipe.schema import DatasetConfig, TokenizerConfig, identity
 from lumilab.tokenizer.load import Tokenizer
+from lumilab.tokenizer.train import train_tokenizer
 from lumilab.work.context import WorkContext
 
 
@@ -32,8 +33,26 @@ def test_each_document_comes_back_from_its_split(dataset: Artifact, corpus: Arti
     for split in ("train", "validation"):
         packed = unpacked(dataset, split)
         assert all((ids[0], ids[-1]) == (decoder.bos_id, decoder.eos_id) for ids in packed)
-        texts = [document.text for document in read_documents(corpus) if split_of(document.id) == split]
+        texts = [document.text for document in read_documents(corpus) if split_of(document.group) == split]
         assert [decoder.decode(ids) for ids in packed] == texts
+
+
+def test_documents_of_one_group_stay_together(tmp_path: Path) -> None:
+    documents = [
+        Document(f"tiny:{number}", f"group {number % 40} part {number // 40}", "tiny", meta={"group": str(number % 40)})
+        for number in range(160)
+    ]
+    corpus = publish_corpus(tmp_path / "corpus", documents)
+    tokenizer = train_tokenizer(
+        TokenizerConfig(vocabulary_size=512), corpus, tmp_path / "tokenizer", quiet_context()[0]
+    )
+    dataset = build_dataset(DATASET, SEED, corpus, tokenizer, tmp_path / "dataset", quiet_context()[0])
+    decoder = Tokenizer.load(tokenizer.path)
+    groups = {
+        split: [decoder.decode(ids).split()[1] for ids in unpacked(dataset, split)] for split in ("train", "validation")
+    }
+    assert set(groups["train"]).isdisjoint(groups["validation"])
+    assert len(groups["validation"]) == 4 * len(set(groups["validation"])) > 0
 
 
 def test_every_token_is_accounted_for(dataset: Artifact, corpus: Artifact, tokenizer: Artifact) -> None:

@@ -70,7 +70,7 @@ class PythonLibrary:
         reader = _LibraryReader(stop)
         for module, entries in groupby(sorted(reader.entries(), key=lambda entry: entry.module), _module_of):
             text = _module_text(module, list(entries))
-            yield Document(f"{self.name}:docstrings/{module}", text, self.name, meta={"module": module})
+            yield Document(f"{self.name}:docstrings/{module}", text, self.name, meta=self._meta(module))
         for name in reader.unreadable:
             yield BadRecord(self.name, name, None, "not valid Python")
 
@@ -83,7 +83,12 @@ class PythonLibrary:
             if text is None:
                 yield BadRecord(self.name, name, None, "not in the encoding it declares")
             elif not _GENERATED_TABLE.search(text, 0, 500):
-                yield Document(f"{self.name}:code/{name}", text, self.name, meta={"path": name})
+                yield Document(f"{self.name}:code/{name}", text, self.name, meta=self._meta(_module_name(name)))
+
+    @staticmethod
+    def _meta(module: str) -> dict[str, str]:
+        """More than half of the docstrings' text stands in the code as well, so both go by the module's name."""
+        return {"module": module, "group": f"python module {module}"}
 
 
 def docstrings(stop: StopRequest | None = None) -> Iterator[Entry]:
