@@ -48,7 +48,7 @@ def test_a_key_press_is_an_interruption(capsys: pytest.CaptureFixture[str]) -> N
         (MemoryError(), 5, "out of memory"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore lines"), 5, "Tried to allocate 2 GiB."),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"), 5, "not enough memory"),
-        (PermissionError(errno.EACCES, "Permission denied", "/root/x"), 5, "No permission"),
+        (PermissionError(errno.EACCES, "Permission denied", "/locked/x"), 5, "No permission"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.txt"), 3, "Where: a.txt"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a.txt"), 3, "Where: a.txt"),
     ],
