@@ -50,7 +50,7 @@ class TokenDrawer:
         return token
 
     def _invert(self, probabilities: Tensor) -> int:
-        cumulative = probabilities.double().cumsum(0).cpu()
+        cumulative = probabilities.cpu().double().cumsum(0)
         drawn = torch.rand((), generator=self._generator, dtype=torch.float64) * cumulative[-1]
         return int(torch.searchsorted(cumulative, drawn, right=True).clamp(max=len(cumulative) - 1))
 

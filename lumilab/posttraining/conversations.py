@@ -107,6 +107,8 @@ def build_conversations(
         builder.statistics = {split: writer.counts() for split, writer in writers.items()} | tally.summary()
         for line in tally.describe():
             context.report.say(f"  {line}")
+        if builder.path(QUARANTINE).stat().st_size:
+            context.report.say(f"  Rows that are no conversations are listed in {target / QUARANTINE}", style="yellow")
         return builder.publish(replace=True)
 
 

@@ -36,13 +36,21 @@ def write_rows(path: Path, rows: list[Any]) -> Path:
 
 
 @pytest.fixture
-def build(tokenizer_artifact: Artifact, tmp_path: Path) -> Build:
+def reported() -> list[str]:
+    """What the builds have told the reader."""
+    return []
+
+
+@pytest.fixture
+def build(tokenizer_artifact: Artifact, tmp_path: Path, reported: list[str]) -> Build:
     def run(*paths: Path, name: str = "out", seed: int = 1, window: int = 96, **values: Any) -> Artifact:
         config = ConversationsConfig(
             sources=[MessagesConversations(paths=[str(path) for path in paths])], validation_share=0.25
         ).model_copy(update=values)
-        context, _ = quiet_context()
-        return build_conversations(config, window, seed, tokenizer_artifact, tmp_path / name, context)
+        context, said = quiet_context()
+        artifact = build_conversations(config, window, seed, tokenizer_artifact, tmp_path / name, context)
+        reported.append(said.getvalue())
+        return artifact
 
     return run
 
@@ -88,7 +96,7 @@ def test_statistics_are_those_of_the_arrays(build: Build, tmp_path: Path) -> Non
     assert artifact.manifest.statistics["sources"]["messages"]["kept"] == 30
 
 
-def test_bad_rows_are_quarantined_with_file_line_and_reason(build: Build, tmp_path: Path) -> None:
+def test_bad_rows_are_quarantined_with_file_line_and_reason(build: Build, tmp_path: Path, reported: list[str]) -> None:
     path = write_rows(tmp_path / "a.jsonl", [row(number) for number in range(20)])
     with path.open("ab") as file:
         file.write(b'{"messages": []}\n{"messages": [\n\xff\xfe\n\n[1]\n')
@@ -106,6 +114,8 @@ def test_bad_rows_are_quarantined_with_file_line_and_reason(build: Build, tmp_pa
     assert counts["read"] == 25
     assert counts["kept"] == 20
     assert counts["dropped"]["no answer"] == 1
+    assert "20 of 25 conversations kept" in reported[0]
+    assert str(artifact.path / "quarantine.jsonl") in reported[0].replace("\n", "")
 
 
 def test_long_ones_and_repeated_ones_are_dropped_and_counted(
