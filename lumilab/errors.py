@@ -83,7 +83,7 @@ class Interrupted(LumiError):
     """Work stopped by a signal, with everything worth keeping already saved."""
 
     def __init__(self, signal_number: int, what: str = "Stopped on request") -> None:
-        super().__init__(what, mend="run the same command again to go on from here.")
+        super().__init__(f"{what}. Run the same command again to go on from here")
         self.signal_number = int(signal_number)
         self.exit_code = 128 + self.signal_number
 

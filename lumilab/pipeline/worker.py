@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lumilab.artifact import Artifact
-from lumilab.errors import InputError
+from lumilab.errors import InputError, Interrupted
 from lumilab.pipeline.stages import STAGES, Job
 from lumilab.recipe import Recipe
 from lumilab.work.context import WorkContext
@@ -47,7 +47,12 @@ def main() -> None:
         orders = FileIO(sys.stdin.fileno(), closefd=False)  # unbuffered, see stop_when_closed
         order = WorkOrder(**json.loads(orders.readline()))
         stop_when_closed(orders, stop)
-        build(order, WorkContext(Reporter(), stop))
+        try:
+            build(order, WorkContext(Reporter(), stop))
+        except Interrupted as stopped:
+            if not stop.requested:
+                raise
+            sys.exit(stopped.exit_code)  # who asked for the stop tells the person
 
 
 def build(order: WorkOrder, context: WorkContext) -> Artifact:

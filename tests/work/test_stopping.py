@@ -53,7 +53,7 @@ def test_a_signal_ends_the_work_at_a_safe_point(
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == code
-    assert said == "Stopped on request. To mend it: run the same command again to go on from here.\n"
+    assert said == "Stopped on request. Run the same command again to go on from here.\n"
 
 
 @posix
