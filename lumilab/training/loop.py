@@ -78,22 +78,21 @@ def train(
     ):
         task.start_at(progress.step)
         run = _Run(model, objective, config, hardware, optimizer, context, log, tokens_per_byte)
+        saved = progress
+        progress = run.validate_if_due(progress)  # where an earlier part of the run was stopped before it
         while progress.step < config.steps and not (context.stop.requested or limit.reached):
-            progress = run.step(progress)
+            progress = run.validate_if_due(run.step(progress))
             task.advance(1, **run.meter.facts())
-            finished = progress.step == config.steps
-            if finished or progress.step % config.validate_every == 0:
-                progress = run.validate(progress)
-            if sampler and config.sample_every and (finished or progress.step % config.sample_every == 0):
+            if sampler and config.sample_every and progress.step % config.sample_every == 0:
                 run.sample(sampler, progress.step)
-            due = finished or progress.step % config.checkpoint_every == 0 or progress.best_step == progress.step
-            if due or context.stop.requested or limit.reached:
+            if progress.step % config.checkpoint_every == 0 or progress.best_step == progress.step:
                 states.save(model, optimizer, progress)
-        context.stop.check()
-        if progress.step < config.steps:
-            raise TimeLimitReached(str(config.time_limit))
-        if progress.validated_step != progress.step:  # an earlier run was stopped in its last validation
-            progress = run.validate(progress)
+                saved = progress
+        if progress != saved:
+            states.save(model, optimizer, progress)
+    context.stop.check()
+    if progress.step < config.steps:
+        raise TimeLimitReached(str(config.time_limit))
     return progress
 
 
@@ -142,8 +141,11 @@ class _Run:
             )
         return progress
 
-    def validate(self, progress: Progress) -> Progress:
-        """Measures the validation loss; a stop leaves the progress as it was."""
+    def validate_if_due(self, progress: Progress) -> Progress:
+        """Measures the validation loss at its steps, once; a stop leaves the progress as it was."""
+        due = progress.step == self.config.steps or progress.step % self.config.validate_every == 0
+        if not due or progress.step in (0, progress.validated_step):
+            return progress
         began = time.monotonic()
         loss = self._validation_loss()
         self.meter.pause(time.monotonic() - began)

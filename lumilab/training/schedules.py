@@ -14,23 +14,21 @@ from lumilab.recipe.schema import ScheduleConfig
 def learning_rate_share(step: int, steps: int, config: ScheduleConfig) -> float:
     """The share of the peak learning rate to use at `step` (0 to steps - 1).
 
-    The warm-up rises to 1 at its last step, and a falling schedule reaches `minimum` at the last step of all.
+    The warm-up rises to 1 at its last step. A falling schedule would reach `minimum` one step after the last, so that
+    with a minimum of 0 no step is without effect.
     """
     warmup = round(config.warmup * steps)
     if step < warmup:
         return (step + 1) / warmup
-    # 0 at the first step after the warm-up, 1 at the last step of all
-    progress = (step - warmup) / max(1, steps - 1 - warmup)
-    return config.minimum + (1 - config.minimum) * _fall(progress, step, steps, config)
+    return config.minimum + (1 - config.minimum) * _height((step - warmup) / (steps - warmup), step, steps, config)
 
 
-def _fall(progress: float, step: int, steps: int, config: ScheduleConfig) -> float:
-    """From 1 to 0 in the schedule's shape."""
+def _height(progress: float, step: int, steps: int, config: ScheduleConfig) -> float:
+    """The schedule's shape from 1 to 0, where `progress` is the share of the steps after the warm-up that are done."""
     if config.name == "cosine":
         return 0.5 * (1 + math.cos(math.pi * progress))
     if config.name == "linear":
         return 1 - progress
     if config.name == "wsd":
-        decay = round(config.decay * steps)
-        return min(1.0, (steps - 1 - step) / max(1, decay))
+        return min(1.0, (steps - step) / max(1, round(config.decay * steps)))
     return 1.0

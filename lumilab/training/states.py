@@ -69,7 +69,7 @@ class StateFolder:
         """Publishes the state, points `latest` (and `best`, if it is the best) to it and removes old ones.
 
         Raises:
-            OSError: the disk is full; the states before this one are untouched.
+            ResourceError: the disk is full; the states before this one are untouched.
         """
         target = self.folder / _name(progress.step)
         with ArtifactBuilder(target, kind=TRAINING_STATE, config=self.config, inputs=self.inputs) as builder:
@@ -102,6 +102,7 @@ class StateFolder:
         restore_random_state(state["random"])
         progress = Progress(**state["progress"])
         self._point(progress)
+        self._prune(progress)
         return progress
 
     def _open_whole(self, path: Path) -> Artifact:
@@ -151,6 +152,8 @@ class StateFolder:
                 path.rename(path.with_name(f".{path.name}.removed-{os.getpid()}"))
         for leftover in self.folder.glob(".step_*"):
             shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in (*self.folder.glob(".latest.*"), *self.folder.glob(".best.*")):
+            leftover.unlink(missing_ok=True)
 
     def _steps(self) -> Iterator[int]:
         for path in self.folder.glob("step_*"):

@@ -7,6 +7,7 @@ run goes on from a saved step, what was logged after that step is cut off first,
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from types import TracebackType
@@ -53,8 +54,12 @@ class TrainingLog:
         return next((line for line in reversed(self._earlier) if line.get("event") == event), None)
 
     def write(self, event: str, step: int, **values: Any) -> None:
-        """Logs an event; numbers go to TensorBoard too, and texts as texts."""
-        self._file.write(json.dumps({"event": event, "step": step} | values, ensure_ascii=False) + "\n")
+        """Logs an event; numbers go to TensorBoard too, and texts as texts. What is no finite number becomes null."""
+        values = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in values.items()
+        }
+        self._file.write(json.dumps({"event": event, "step": step} | values, ensure_ascii=False, allow_nan=False) + "\n")
         self._file.flush()
         for name, value in values.items():
             if isinstance(value, int | float):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,22 +15,12 @@ FILE_NAME = "model.safetensors"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes tensors by name; equal tensors give equal bytes.
-
-    Raises:
-        OSError: the disk is full or cannot be written.
-    """
+    """Writes tensors by name; equal tensors give equal bytes."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path.touch()
     mode = path.stat().st_mode  # safetensors makes files that only their owner may read
-    try:
-        safetensors.torch.save_file(whole, path, metadata={"format": "pt"})
-        path.chmod(mode)
-    except SafetensorError as error:  # it wraps the system's error in its own, with the number in the text
-        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO):
-            if f"code: {number}," in str(error) or f"os error {number}" in str(error):
-                raise OSError(number, str(error), str(path)) from error
-        raise
+    safetensors.torch.save_file(whole, path, metadata={"format": "pt"})
+    path.chmod(mode)
 
 
 def load_tensors(path: Path, device: str = "cpu") -> dict[str, Tensor]:
