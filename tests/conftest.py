@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("there is no ../shared/data beside this checkout")
     return folder
+
+
+@pytest.fixture
+def link() -> Callable[[Path, Path], None]:
+    """Makes the first path a symbolic link to the second; where that is forbidden the test is skipped."""
+
+    def make(path: Path, target: Path) -> None:
+        try:
+            path.symlink_to(target, target_is_directory=target.is_dir())
+        except OSError as error:
+            pytest.skip(f"no symbolic links here: {error}")
+
+    return make

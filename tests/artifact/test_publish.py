@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -114,9 +114,11 @@ def test_the_manifest_cannot_be_written_by_hand(tmp_path: Path) -> None:
         builder.write_json("manifest.json", {})
 
 
-def test_inputs_are_found_when_the_run_moves_and_when_it_is_reached_through_a_link(tmp_path: Path) -> None:
+def test_inputs_are_found_when_the_run_moves_and_when_it_is_reached_through_a_link(
+    tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
     (tmp_path / "disk" / "deep" / "down").mkdir(parents=True)
-    (tmp_path / "runs").symlink_to(tmp_path / "disk" / "deep" / "down", target_is_directory=True)
+    link(tmp_path / "runs", tmp_path / "disk" / "deep" / "down")
     source = publish(tmp_path / "source", "source")
     product = publish(tmp_path / "runs" / "product", "product", inputs={"source": source})
     path = product.path.resolve() / product.manifest.inputs["source"].path
