@@ -15,7 +15,7 @@ from lumilab.corpus.sources.python_names import Entry
 from lumilab.dataset.order import order_key
 from lumilab.posttraining.docstring_answers import answer_from
 from lumilab.posttraining.messages import ASSISTANT, USER, Conversation, Message
-from lumilab.posttraining.small_talk import GREETED, GREETINGS, THANKED, THANKS, small_talk
+from lumilab.posttraining.small_talk import GREETED, GREETINGS, THANKED, THANKS, WHO, WHO_ANSWERS, small_talk
 
 # What is asked about an entry, by its kind; {} is its name.
 PHRASINGS: dict[str, tuple[str, ...]] = {
@@ -125,16 +125,21 @@ def _by_description(subject: _Subject) -> tuple[str, str] | None:
 
 
 def _two_turns(subject: _Subject) -> Iterator[tuple[str, str]]:
-    question = subject.choose(PHRASINGS[subject.kind], "first turn").format(subject.name)
-    if subject.call is not None:
-        yield question, subject.answer
-        yield "How do I call it?", f"Call it as {subject.call}."
-    elif order_key("greeting", subject.name) % 2:
-        yield subject.choose(GREETINGS, "greeting"), subject.choose(GREETED, "greeted")
-        yield question, subject.answer
+    """The question before or after something else that people say; after an answer, how to call it if that is known."""
+    told = (subject.choose(PHRASINGS[subject.kind], "first turn").format(subject.name), subject.answer)
+    order = subject.choose(("call", "greeting", "thanks", "who"), "order of turns")
+    if order == "call" and subject.call is not None:
+        yield from (told, ("How do I call it?", f"Call it as {subject.call}."))
+    elif order == "greeting":
+        yield from (_small_talk(subject, GREETINGS, GREETED), told)
+    elif order == "thanks":
+        yield from (told, _small_talk(subject, THANKS, THANKED))
     else:
-        yield question, subject.answer
-        yield subject.choose(THANKS, "thanks"), subject.choose(THANKED, "thanked")
+        yield from (told, _small_talk(subject, WHO, WHO_ANSWERS))
+
+
+def _small_talk(subject: _Subject, questions: Sequence[str], answers: Sequence[str]) -> tuple[str, str]:
+    return subject.choose(questions, "small talk"), subject.choose(answers, "small talk answer")
 
 
 def _first_sentence(text: str) -> str:

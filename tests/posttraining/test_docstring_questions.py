@@ -134,6 +134,14 @@ def test_every_phrasing_occurs(whole_library: list[Conversation]) -> None:
     assert sum(len(item.messages) > 2 for item in whole_library) > 300
 
 
+def test_second_turns_are_of_every_kind(whole_library: list[Conversation]) -> None:
+    turns = [item.messages for item in whole_library if len(item.messages) == 4]
+    assert any(messages[2].content == "How do I call it?" for messages in turns)
+    assert any(messages[1].content.startswith("Hello!") for messages in turns)
+    assert any(messages[3].content.startswith("You are welcome.") for messages in turns)
+    assert any(messages[3].content.startswith("I am a small language model") for messages in turns)
+
+
 def test_well_known_answers(whole_library: list[Conversation]) -> None:
     asked = {item.messages[0].content: item.messages[1].content for item in whole_library}
     assert "JSON formatted str" in asked["What does json.dumps do?"]
