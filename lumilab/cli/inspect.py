@@ -31,7 +31,7 @@ def inspect(
         size = sum(record.size for record in artifact.manifest.files.values())
         row = (artifact.manifest.kind, artifact.digest[:12], format_bytes(size), str(folder.relative_to(path)))
         table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    console.print(table, soft_wrap=True)
 
 
 def _card(artifact: Any, console: Console) -> None:

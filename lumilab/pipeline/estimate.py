@@ -20,12 +20,16 @@ from lumilab.recipe.schema import TrainingConfig
 from lumilab.training.hardware import resolve_device, resolve_dtype
 
 PROBE_SECONDS = 0.4
-# The share of the probe's rate that a whole training step reaches (attention, softmax, norms, optimizer).
-STEP_EFFICIENCY = 0.45
+# The share of the probe's rate that a whole training step reaches (attention, softmax, norms, optimizer), and that
+# the evaluation reaches, which computes in float32.
+STEP_EFFICIENCY = 0.4
+EVALUATION_EFFICIENCY = 0.1
 START_SECONDS = 4.0  # importing torch in a fresh process
-COMPILE_SECONDS = 40.0
+COMPILE_SECONDS = 25.0
+CONVERSATION_SECONDS = 8.0
+BYTES_PER_TOKEN = 4.0  # of English and of code, for vocabularies of this size
 # Bytes of text per second of the data stages, on two cores.
-TEXT_RATES = {"corpus": 3.0e6, "tokenizer": 2.5e6, "dataset": 2.5e6}
+TEXT_RATES = {"corpus": 5.0e6, "tokenizer": 4.0e6, "dataset": 4.0e6}
 
 
 @dataclass(frozen=True)
@@ -59,28 +63,34 @@ def estimate(recipe: Recipe, stages: list[str], text_bytes: int) -> Iterator[tup
         stages: names of the stages that will run.
         text_bytes: size of the raw text in bytes.
     """
-    probe = Probe.measure(recipe.pretrain, recipe.model.width)
+    rate = Probe.measure(recipe.pretrain, recipe.model.width).operations
+    work = {
+        "pretrain": COMPILE_SECONDS + _training_operations(recipe, recipe.pretrain) / (rate * STEP_EFFICIENCY),
+        "conversations": CONVERSATION_SECONDS,
+        "sft": COMPILE_SECONDS + _training_operations(recipe, recipe.sft) / (rate * STEP_EFFICIENCY),
+        "evaluation": _evaluation_operations(recipe, text_bytes) / (rate * EVALUATION_EFFICIENCY),
+    } | {stage: text_bytes / bytes_per_second for stage, bytes_per_second in TEXT_RATES.items()}
     for stage in stages:
-        if stage in TEXT_RATES:
-            yield stage, START_SECONDS + text_bytes / TEXT_RATES[stage]
-        elif stage in ("pretrain", "sft"):
-            config = recipe.pretrain if stage == "pretrain" else recipe.sft
-            yield (
-                stage,
-                START_SECONDS
-                + COMPILE_SECONDS
-                + _training_operations(recipe, config) / (probe.operations * STEP_EFFICIENCY),
-            )
-        else:
-            yield stage, 2 * START_SECONDS
+        yield stage, START_SECONDS + work[stage]
+
+
+def _operations_per_token(recipe: Recipe) -> float:
+    """Of one forward pass. A backward pass costs twice as much."""
+    model = recipe.model
+    weights = count_parameters(model, recipe.tokenizer.vocabulary_size)
+    return 2.0 * weights + 2.0 * model.layers * model.heads * model.head_dim * recipe.dataset.window  # causal: half
 
 
 def _training_operations(recipe: Recipe, config: TrainingConfig) -> float:
-    model, window = recipe.model, recipe.dataset.window
-    tokens = config.steps * config.batch_size * window
-    weights = count_parameters(model, recipe.tokenizer.vocabulary_size)
-    attention = 6 * model.layers * model.heads * model.head_dim * window  # causal: half of 12 * L * d * T
-    return float(tokens) * (6 * weights + attention)
+    return 3 * _operations_per_token(recipe) * config.steps * config.batch_size * recipe.dataset.window
+
+
+def _evaluation_operations(recipe: Recipe, text_bytes: int) -> float:
+    tokens = text_bytes * recipe.dataset.validation_share / BYTES_PER_TOKEN
+    if recipe.evaluation.windows:
+        tokens = min(tokens, recipe.evaluation.windows * recipe.dataset.window)
+    models = 1 if recipe.conversations is None else 2
+    return models * tokens * _operations_per_token(recipe)
 
 
 def raw_text_bytes(recipe: Recipe) -> int:
