@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from lumilab.artifact import Artifact, ArtifactBuilder
+from lumilab.artifact import Artifact, ArtifactBuilder, canonical_json
 from lumilab.errors import DamageError, MismatchError
 from lumilab.model import Transformer, hf_config, parameter_shapes
 from lumilab.recipe.schema import ModelConfig
+from lumilab.tokenizer import special_tokens
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.weights import FILE_NAME, check_shapes, load_tensors, save_tensors
 
@@ -52,7 +53,7 @@ def publish_checkpoint(
         config: what made it; holds at least "model", "vocabulary_size" and "tokenizer_identity".
         inputs: the artifacts it was made from, by role.
         tokenizer: copied into the folder.
-        files: more files by name, such as tokenizer_config.json.
+        files: more files by name; a tokenizer_config.json among them takes the place of the plain one.
         statistics: facts for people, no part of the digest.
         eos_id: the token that ends a text for config.json; the tokenizer's own by default.
     """
@@ -67,10 +68,25 @@ def publish_checkpoint(
         )
         builder.write_json("config.json", layout)
         builder.write_bytes("tokenizer.json", tokenizer.to_json().encode())
-        for name, content in (files or {}).items():
+        named = {"tokenizer_config.json": tokenizer_config(model.config.context)}
+        for name, content in (named | dict(files or {})).items():
             builder.write_bytes(name, content)
         builder.statistics |= statistics or {}
         return builder.publish(replace=True)
+
+
+def tokenizer_config(context: int) -> bytes:
+    """The tokenizer_config.json with which transformers gives the special tokens their parts."""
+    values = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": special_tokens.BOS,
+        "eos_token": special_tokens.EOS,
+        "pad_token": special_tokens.PAD,
+        "unk_token": special_tokens.UNK,
+        "model_max_length": context,
+        "clean_up_tokenization_spaces": False,
+    }
+    return canonical_json(values, indent=2) + b"\n"
 
 
 def load_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import sysconfig
@@ -17,6 +18,7 @@ from lumilab.errors import ResourceError
 from lumilab.recipe.schema import TrainingConfig
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
+WORTH_COMPILING = {"cpu": 1e13, "cuda": 1e16}  # operations: about a minute's work; compiling takes half a minute
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,12 @@ class Hardware:
         return torch.compile(function, dynamic=False) if self.compiled else function
 
 
-def resolve(config: TrainingConfig) -> Hardware:
+def resolve(config: TrainingConfig, work: float) -> Hardware:
     """The machine's answer to a configuration's `device`, `dtype` and `compile`.
+
+    Args:
+        config: what was chosen.
+        work: floating-point operations of the whole run, about.
 
     Raises:
         ResourceError: what was chosen by name is not there.
@@ -61,6 +67,8 @@ def resolve(config: TrainingConfig) -> Hardware:
     missing = missing_for_compile()
     if config.compile == "yes" and missing:
         raise ResourceError(f"compile is yes, but {missing}", mend="install it, or choose compile=auto or compile=no.")
+    if config.compile == "auto" and not missing and work < WORTH_COMPILING.get(device.type, 0.0):
+        missing = "the run is too short to earn back the time of compiling"
     if config.compile == "auto" and missing:
         reasons.append(missing)
     return Hardware(device, dtype, config.compile != "no" and not missing, tuple(reasons))
@@ -125,6 +133,38 @@ def missing_for_compile() -> str:
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         return "Python's header files are not installed"
     return ""
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Makes every operation in the block give the same bits each time, on a CPU; restores the settings after it.
+
+    Without this, a compiled embedding adds up its gradient from several threads in whatever order they come.
+    """
+    settings: Any = torch.utils.deterministic
+    before, fills = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(before or device.type == "cpu")
+    settings.fill_uninitialized_memory = False  # a debugging aid that costs a pass over all memory
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        settings.fill_uninitialized_memory = fills
+
+
+def keep_freed_memory() -> None:
+    """Tells the C library (glibc; no other) to keep freed memory for the next allocation.
+
+    It would give each large tensor's memory back to the system at once, and the page faults of fetching it anew take
+    a quarter of the time of a training step on a CPU (docs/experiments.md, "A training step on a CPU").
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return  # not glibc
+    most, trim, never = -4, -1, 2**31 - 1  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+    mallopt(most, 0)
+    mallopt(trim, never)
 
 
 @contextmanager

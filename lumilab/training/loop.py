@@ -18,7 +18,7 @@ from torch import Tensor
 from lumilab.errors import ConfigError, InputError, TimeLimitReached
 from lumilab.model import Transformer
 from lumilab.recipe.schema import TrainingConfig
-from lumilab.training.hardware import Hardware, memory_explained, resolve
+from lumilab.training.hardware import Hardware, keep_freed_memory, memory_explained, repeatable, resolve
 from lumilab.training.objective import Batch, Objective
 from lumilab.training.optimizers import TrainingOptimizer
 from lumilab.training.randomness import seed_all, undisturbed
@@ -63,8 +63,9 @@ def train(
         ResourceError: the machine lacks what was chosen, or memory.
     """
     limit = TimeLimit(config.time_limit)
-    hardware = resolve(config)
+    hardware = resolve(config, work_of(model, config))
     context.report.say(hardware.describe(), style="dim")
+    keep_freed_memory()
     seed_all(seed)
     model.to(hardware.device).activation_dtype = hardware.dtype
     optimizer = TrainingOptimizer(model, config.optimizer)
@@ -73,6 +74,7 @@ def train(
         context.report.say(f"Going on from step {progress.step:,} of {config.steps:,}")
     with (
         memory_explained(config),
+        repeatable(hardware.device),
         TrainingLog(states.folder, progress.step) as log,
         context.report.task("training", total=config.steps, unit="steps") as task,
     ):
@@ -94,6 +96,12 @@ def train(
     if progress.step < config.steps:
         raise TimeLimitReached(str(config.time_limit))
     return progress
+
+
+def work_of(model: Transformer, config: TrainingConfig) -> float:
+    """Floating-point operations of the whole run, at most: six a parameter and token (Kaplan et al. 2020, 2.1)."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return 6.0 * parameters * config.steps * config.batch_size * model.config.context
 
 
 @dataclass
@@ -217,7 +225,8 @@ class _Run:
         """Mean loss over the validation batches' trained tokens; None when there are none, or on a stop."""
         total, trained = 0.0, 0
         self.model.eval()
-        with torch.no_grad():
+        # With gradients the compiled program is that of training; compiling another would cost more than it saves.
+        with torch.set_grad_enabled(self.hardware.compiled):
             for batch in self.objective.validation():
                 if self.context.stop.requested:
                     break

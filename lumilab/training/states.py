@@ -25,6 +25,7 @@ from lumilab.training.weights import FILE_NAME, check_shapes, load_tensors, save
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
+LEFTOVERS = (".step_*", ".latest.*", ".best.*", ".log.jsonl.*")  # of killed processes, by the names they write under
 
 
 @dataclass(frozen=True)
@@ -150,10 +151,11 @@ class StateFolder:
                 path = self.folder / _name(step)
                 # Out of sight first: a kill in the middle of a removal must not leave what looks like a damaged state.
                 path.rename(path.with_name(f".{path.name}.removed-{os.getpid()}"))
-        for leftover in self.folder.glob(".step_*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        for leftover in (*self.folder.glob(".latest.*"), *self.folder.glob(".best.*")):
-            leftover.unlink(missing_ok=True)
+        for leftover in [path for pattern in LEFTOVERS for path in self.folder.glob(pattern)]:
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
     def _steps(self) -> Iterator[int]:
         for path in self.folder.glob("step_*"):

@@ -59,7 +59,9 @@ class TrainingLog:
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in values.items()
         }
-        self._file.write(json.dumps({"event": event, "step": step} | values, ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.write(
+            json.dumps({"event": event, "step": step} | values, ensure_ascii=False, allow_nan=False) + "\n"
+        )
         self._file.flush()
         for name, value in values.items():
             if isinstance(value, int | float):
