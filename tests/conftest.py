@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tiny_pipeline import lumi, write_pipeline
 
 # Before torch is imported: several test processes share the cores, and sums in one thread have one order.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -40,3 +42,18 @@ def link() -> Callable[[Path, Path], None]:
             pytest.skip(f"no symbolic links here: {error}")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe and its finished run in `run`."""
+    folder = tmp_path_factory.mktemp("commands")
+    lumi("run", write_pipeline(folder), "--out", folder / "run", cwd=folder, check=0)
+    return folder
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """The same, to be changed freely."""
+    shutil.copytree(finished, tmp_path / "copy")
+    return tmp_path / "copy"

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
-from lumilab.cli.options import ModelPath
+from lumilab.cli.options import MaxTokens, ModelPath, RepetitionPenalty, Seed, Temperature, TopK, TopP
 
 
 def chat(
     path: ModelPath = None,
-    temperature: Annotated[float, typer.Option(help="0 for always the most likely token.", min=0)] = 0.7,
-    top_k: Annotated[int, typer.Option(help="Draw among this many tokens; 0 for all.", min=0)] = 50,
-    top_p: Annotated[float, typer.Option(help="Draw among the tokens that hold this probability.")] = 0.9,
-    repetition_penalty: Annotated[float, typer.Option(help="Above 1, seen tokens become less likely.")] = 1.1,
-    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 200,
-    seed: Annotated[int, typer.Option(help="Same seed, same answers.")] = 0,
+    temperature: Temperature = 0.7,
+    top_k: TopK = 50,
+    top_p: TopP = 0.9,
+    repetition_penalty: RepetitionPenalty = 1.1,
+    max_tokens: MaxTokens = 200,
+    seed: Seed = 0,
 ) -> None:
     """Talk with a trained model. An empty line starts a new conversation; Ctrl-D leaves."""
     from lumilab.cli.streaming import show

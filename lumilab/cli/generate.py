@@ -9,18 +9,18 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lumilab.cli.options import ModelPath
+from lumilab.cli.options import MaxTokens, ModelPath, RepetitionPenalty, Seed, Temperature, TopK, TopP
 
 
 def generate(
     path: ModelPath = None,
     prompt: Annotated[str, typer.Option(help="The text to continue; `-` reads standard input.")] = "-",
-    max_tokens: Annotated[int, typer.Option(help="Longest continuation, in tokens.", min=1)] = 200,
-    temperature: Annotated[float, typer.Option(help="0 for always the most likely token.", min=0)] = 0.8,
-    top_k: Annotated[int, typer.Option(help="Draw among this many tokens; 0 for all.", min=0)] = 50,
-    top_p: Annotated[float, typer.Option(help="Draw among the tokens that hold this probability.")] = 0.95,
-    repetition_penalty: Annotated[float, typer.Option(help="Above 1, seen tokens become less likely.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
+    max_tokens: MaxTokens = 200,
+    temperature: Temperature = 0.8,
+    top_k: TopK = 50,
+    top_p: TopP = 0.95,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    seed: Seed = 0,
 ) -> None:
     """Continue a prompt with a trained model."""
     from lumilab.cli.streaming import show

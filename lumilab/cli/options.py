@@ -22,6 +22,13 @@ ModelPath = Annotated[
     typer.Argument(help="A run or a checkpoint; the run worked on last otherwise.", metavar="[PATH]"),
 ]
 
+MaxTokens = Annotated[int, typer.Option(help="Longest text to generate, in tokens.", min=1)]
+Temperature = Annotated[float, typer.Option(help="0 for always the most likely token.", min=0)]
+TopK = Annotated[int, typer.Option(help="Draw among this many most likely tokens; 0 for all.", min=0)]
+TopP = Annotated[float, typer.Option(help="Draw among the most likely tokens that hold this probability.")]
+RepetitionPenalty = Annotated[float, typer.Option(help="Above 1, tokens already seen become less likely.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same text.")]
+
 TRIAL = (
     "corpus.limit=2000",
     "tokenizer.vocabulary_size=2048",

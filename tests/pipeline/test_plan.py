@@ -18,20 +18,6 @@ from lumilab.recipe import load_recipe
 ALL = ["corpus", "tokenizer", "dataset", "pretrain", "conversations", "sft", "evaluation"]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a recipe and its finished run in `run`. Tests that change it work on a copy."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    lumi("run", write_pipeline(folder), "--out", folder / "run", cwd=folder, check=0)
-    return folder
-
-
-@pytest.fixture
-def copy(finished: Path, tmp_path: Path) -> Path:
-    shutil.copytree(finished, tmp_path / "copy")
-    return tmp_path / "copy"
-
-
 def stale(folder: Path, *overrides: str, force: frozenset[str] = frozenset()) -> dict[str, list[str]]:
     recipe = load_recipe(str(folder / "recipe.yaml"), list(overrides)).recipe
     return {step.stage.name: step.reasons for step in plan(recipe, folder / "run", force=force) if not step.fresh}
