@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -30,9 +33,17 @@ def quickstart(overrides: Overrides = None, out: Out = None, test: Trial = False
     console = Console(highlight=False)
     for line in summary(result.artifacts["pretrain"], result.artifacts["evaluation"]):
         console.print(line, soft_wrap=True)
-    place = f" {folder.relative_to(folder.parents[1])}" if out is None else f" {folder}"
-    console.print(Text.assemble("\nTalk to it:      ", (f"lumi chat{place}", "bold green")))
-    console.print(Text.assemble("Prove its origin: ", (f"lumi verify{place}", "bold")))
+    place = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    console.print(Text.assemble("\nTalk to it:       ", (f"{_program()} chat {place}", "bold green")), soft_wrap=True)
+    console.print(Text.assemble("Prove its origin: ", (f"{_program()} verify {place}", "bold")), soft_wrap=True)
+
+
+def _program() -> str:
+    """How this command is called here: by its name where the shell finds it, else by its path."""
+    called = Path(sys.argv[0]).absolute()
+    if shutil.which("lumi") or called.name.startswith("__main__"):
+        return "lumi"
+    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
 def _announce(recipe: Recipe, steps: list[StagePlan], report: Reporter) -> None:
