@@ -19,12 +19,13 @@ from torch import Tensor
 BLOCK = 128  # queries: small blocks waste less on the diagonal, large ones make faster products
 
 
-def blockwise_causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Scaled dot-product attention in which each token sees itself and earlier ones.
+def blockwise_causal_attention(query: Tensor, key: Tensor, value: Tensor, documents: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention in which each token sees itself and earlier ones of its document.
 
     Args:
         query: [B, heads, T, head_dim].
         key, value: [B, kv_heads, T, head_dim]; each serves heads / kv_heads consecutive query heads.
+        documents: the number of each token's document [B, T]; None for one document a row.
 
     Returns:
         [B, heads, T, head_dim], all in the query's dtype; sums inside the softmax are float32.
@@ -34,7 +35,7 @@ def blockwise_causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Ten
     query = (query * size**-0.5).reshape(batch * kv_heads, heads // kv_heads, length, size)
     key = key.reshape(batch * kv_heads, length, size)
     value = value.reshape(batch * kv_heads, length, size)
-    mixed: Tensor = _attention(query, key, value)[0]
+    mixed: Tensor = _attention(query, key, value, documents)[0]
     return mixed.view(batch, heads, length, size)
 
 
@@ -61,7 +62,7 @@ def _weights_by_block(weights: Tensor, query: Tensor) -> Iterator[tuple[int, int
 
 
 @torch.library.custom_op("lumilab::blockwise_causal_attention", mutates_args=())
-def _attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+def _attention(query: Tensor, key: Tensor, value: Tensor, documents: Tensor | None) -> tuple[Tensor, Tensor]:
     """Scaled queries [N, groups, T, D], keys and values [N, T, D] to the mix [N, groups, T, D] and the weights."""
     rows, groups, _, size = query.shape
     mixed, weights = torch.empty_like(query), _weights_like(query)
@@ -71,13 +72,16 @@ def _attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tenso
         scores = torch.bmm(queries, key[:, :end].transpose(1, 2))
         diagonal = scores.view(rows, groups, end - start, end)[..., start:]
         diagonal += hidden[: end - start, : end - start]
+        if documents is not None:
+            apart = documents[:, start:end, None] != documents[:, None, :end]
+            scores.view(len(documents), -1, end - start, end).masked_fill_(apart[:, None], -torch.inf)
         torch.softmax(scores, -1, out=block)
         mixed[:, :, start:end] = torch.bmm(block, value[:, :end]).view(rows, groups, -1, size)
     return mixed, weights
 
 
 @_attention.register_fake
-def _(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+def _(query: Tensor, key: Tensor, value: Tensor, documents: Tensor | None) -> tuple[Tensor, Tensor]:
     return torch.empty_like(query), _weights_like(query)
 
 
@@ -105,12 +109,11 @@ def _(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Tens
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs, output[1])
+    ctx.save_for_backward(*inputs[:3], output[1])
 
 
-def _differentiate(ctx: Any, gradient: Tensor, of_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    result: tuple[Tensor, Tensor, Tensor] = _attention_backward(gradient, *ctx.saved_tensors)
-    return result
+def _differentiate(ctx: Any, gradient: Tensor, of_weights: Tensor) -> tuple[Tensor | None, ...]:
+    return *_attention_backward(gradient, *ctx.saved_tensors), None
 
 
 _attention.register_autograd(_differentiate, setup_context=_save)

@@ -63,14 +63,16 @@ class Context:
 
     Attributes:
         turns: cosines and sines of the tokens' positions, [B or 1, T, 2, head_dim / 2].
-        mask: [B or 1, 1, T, S], true where a query (T) may see a key (S); None for what `causal` says alone.
-        causal: whether a token sees only itself and earlier ones; when false and without a mask it sees all keys.
+        causal: whether a token sees only itself and earlier ones; when false it sees what `mask` says.
+        mask: [B or 1, 1, T, S], true where a query (T) may see a key (S); None where it may see all.
+        documents: [B, T], for causal attention on a CPU: a token sees only its own document.
         cache: where keys and values are kept, and at which `slots` [B, T].
     """
 
     turns: Tensor
+    causal: bool
     mask: Tensor | None = None
-    causal: bool = False
+    documents: Tensor | None = None
     cache: KVCache | None = None
     slots: Tensor | None = None
 
@@ -78,7 +80,7 @@ class Context:
 def attend(query: Tensor, key: Tensor, value: Tensor, context: Context) -> Tensor:
     """Attention of query [B, heads, T, head_dim] to key and value [B, kv_heads, S, head_dim] by the fastest way."""
     if context.causal and query.device.type == "cpu":
-        return blockwise_causal_attention(query, key, value)
+        return blockwise_causal_attention(query, key, value, context.documents)
     return F.scaled_dot_product_attention(
         query,
         key,

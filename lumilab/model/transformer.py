@@ -117,20 +117,21 @@ class Transformer(nn.Module):
         dtype: torch.dtype,
     ) -> Context:
         """Positions, mask and cache slots, worked out once for all layers."""
-        mask, slots = None, None
         if cache is not None:
             if documents is not None:
                 raise ValueError("a cache holds one document a row: give `documents` or `cache`, not both")
             slots = cache.reserve(ids.shape[1]).to(ids.device)
-            if ids.shape[1] > 1 or len(set(cache.lengths)) > 1:  # else each row's new token sees all the row holds
-                keys = torch.arange(max(cache.lengths) + ids.shape[1], device=ids.device)
-                mask = keys <= slots[:, None, :, None]
-            positions = slots if positions is None else positions
-        elif documents is not None:
-            mask = document_mask(documents)
-            positions = document_positions(documents) if positions is None else positions
-        turns = self.rotary[None, : ids.shape[1]] if positions is None else self.rotary[positions]
-        return Context(turns.to(dtype), mask, causal=cache is None and mask is None, cache=cache, slots=slots)
+            turns = self.rotary[slots if positions is None else positions].to(dtype)
+            if ids.shape[1] == 1 and len(set(cache.lengths)) == 1:  # each row's new token sees all the row holds
+                return Context(turns, causal=False, cache=cache, slots=slots)
+            keys = torch.arange(max(cache.lengths) + ids.shape[1], device=ids.device)
+            return Context(turns, causal=False, mask=keys <= slots[:, None, :, None], cache=cache, slots=slots)
+        if documents is not None and positions is None:
+            positions = document_positions(documents)
+        turns = (self.rotary[None, : ids.shape[1]] if positions is None else self.rotary[positions]).to(dtype)
+        if documents is not None and ids.device.type != "cpu":
+            return Context(turns, causal=False, mask=document_mask(documents))
+        return Context(turns, causal=True, documents=documents)
 
 
 def document_mask(documents: Tensor) -> Tensor:

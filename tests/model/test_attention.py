@@ -32,11 +32,33 @@ def test_blocks_give_pytorchs_attention_and_gradients(length: int, heads: int, k
         torch.testing.assert_close(mine, reference, atol=1e-12, rtol=1e-11)
 
 
+@pytest.mark.parametrize("length", [20, BLOCK + 30])
+def test_blocks_within_documents_give_pytorchs_masked_attention(length: int) -> None:
+    draw = torch.Generator().manual_seed(length)
+    query, key, value, weight = (
+        torch.randn(2, length, count, 8, dtype=torch.float64, generator=draw).transpose(1, 2).requires_grad_()
+        for count in (4, 2, 2, 4)
+    )
+    documents = torch.randint(0, 2, (2, length), generator=draw).cumsum(1) // 5
+    ours = blockwise_causal_attention(query, key, value, documents)
+    mask = document_mask(documents)
+    theirs = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=True)
+    torch.testing.assert_close(ours, theirs, atol=1e-13, rtol=1e-12)
+    for mine, reference in zip(
+        torch.autograd.grad(ours, (query, key, value), weight),
+        torch.autograd.grad(theirs, (query, key, value), weight),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, reference, atol=1e-12, rtol=1e-11)
+
+
 def test_the_operator_keeps_pytorchs_rules_for_operators() -> None:
     query, key, value = (torch.randn(2, groups, 20, 8) for groups in (3, 1, 1))
     tensors = (query.requires_grad_(), key[:, 0].clone().requires_grad_(), value[:, 0].clone().requires_grad_())
     tests = ("test_schema", "test_faketensor", "test_aot_dispatch_static")
-    torch.library.opcheck(torch.ops.lumilab.blockwise_causal_attention.default, tensors, test_utils=tests)
+    operator = torch.ops.lumilab.blockwise_causal_attention.default
+    torch.library.opcheck(operator, (*tensors, None), test_utils=tests)
+    torch.library.opcheck(operator, (*tensors, torch.zeros(2, 20, dtype=torch.int64)), test_utils=tests)
 
 
 def test_no_token_sees_a_later_one() -> None:
