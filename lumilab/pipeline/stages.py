@@ -202,7 +202,7 @@ STAGES: tuple[Stage, ...] = (
         inputs=("dataset", "tokenizer"),
         config=lambda recipe: {
             "model": identity(recipe.model),
-            "training": identity(recipe.pretrain),
+            "pretrain": identity(recipe.pretrain),
             "seed": recipe.seed,
         },
         build=_build_pretrain,
@@ -224,7 +224,7 @@ STAGES: tuple[Stage, ...] = (
         kind="checkpoint",
         about="train the model to answer",
         inputs=("pretrain", "conversations", "tokenizer"),
-        config=lambda recipe: {"training": identity(recipe.sft), "window": recipe.dataset.window, "seed": recipe.seed},
+        config=lambda recipe: {"sft": identity(recipe.sft), "window": recipe.dataset.window, "seed": recipe.seed},
         build=_build_sft,
         place="checkpoints/sft/{key}/final",
         wanted=_chats,

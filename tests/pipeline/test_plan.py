@@ -64,7 +64,7 @@ def test_a_changed_value_makes_its_stage_and_what_follows_stale(
     reasons = stale(finished, override)
     assert list(reasons) == expected
     key, _, value = override.partition("=")
-    assert key.split(".")[-1] in reasons[expected[0]][0] and f"-> {value}" in reasons[expected[0]][0]
+    assert reasons[expected[0]][0].startswith(f"{key}: ") and f"-> {value}" in reasons[expected[0]][0]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_force_rebuilds_one_stage_to_the_same_digest(copy: Path) -> None:
 def test_dry_run_says_what_would_run_and_runs_nothing(copy: Path) -> None:
     before = (copy / "run" / "run.json").read_bytes()
     done = lumi("run", "recipe.yaml", "pretrain.steps=25", "--dry-run", "--out", "run", cwd=copy, check=0)
-    assert "training.steps: 24 -> 25" in done.stdout
+    assert "pretrain.steps: 24 -> 25" in done.stdout
     assert "3 of 7 stages would run" in done.stdout
     assert (copy / "run" / "run.json").read_bytes() == before
 
