@@ -59,7 +59,7 @@ class Stage:
 def _corpus_config(recipe: Recipe) -> dict[str, Any]:
     from lumilab.corpus.build import corpus_identity
 
-    return corpus_identity(recipe.corpus)
+    return {"corpus": corpus_identity(recipe.corpus)}
 
 
 def _corpus_raw(recipe: Recipe) -> RawInventory:
