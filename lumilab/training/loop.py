@@ -68,7 +68,7 @@ def train(
     keep_freed_memory()
     seed_all(seed)
     model.to(hardware.device).activation_dtype = hardware.dtype
-    optimizer = TrainingOptimizer(model, config.optimizer)
+    optimizer = TrainingOptimizer(model, config.optimizer, hardware.dtype)
     progress = states.restore(model, optimizer) or Progress()
     if progress.step:
         context.report.say(f"Going on from step {progress.step:,} of {config.steps:,}")

@@ -26,9 +26,10 @@ class TrainingOptimizer:
     Args:
         model: its parameters' names decide who updates what, so they are those of the model's own layout.
         config: names, rates and decay.
+        dtype: of the optimizer's own matrix products; the state is float32 always.
     """
 
-    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+    def __init__(self, model: nn.Module, config: OptimizerConfig, dtype: torch.dtype) -> None:
         self.names: dict[Tensor, str] = {
             parameter: name for name, parameter in model.named_parameters() if parameter.requires_grad
         }
@@ -37,7 +38,7 @@ class TrainingOptimizer:
         self.parts: list[torch.optim.Optimizer] = []
         adamw_groups = [{"params": others, "weight_decay": 0.0}]
         if config.name == "muon":
-            self.parts.append(Muon(matrices, config.matrix_learning_rate, config.momentum, config.weight_decay))
+            self.parts.append(Muon(matrices, config.matrix_learning_rate, config.momentum, config.weight_decay, dtype))
         else:
             adamw_groups.append({"params": matrices, "weight_decay": config.weight_decay})
         self.parts.append(

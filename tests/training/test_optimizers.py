@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tiny_model import QWEN3
 from tiny_training import Counting, fresh_model
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lumilab.errors import MismatchError
 from lumilab.model import Transformer
@@ -26,7 +30,7 @@ def step(model: Transformer, optimizer: TrainingOptimizer, number: int, share: f
 
 def test_adamw_follows_its_definition_and_spares_norms_and_embeddings_from_decay() -> None:
     model = fresh_model()
-    optimizer = TrainingOptimizer(model, ADAMW)
+    optimizer = TrainingOptimizer(model, ADAMW, torch.float32)
     weights = {name: parameter.detach().double().clone() for name, parameter in model.named_parameters()}
     mean = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     square = {name: torch.zeros_like(weight) for name, weight in weights.items()}
@@ -60,13 +64,13 @@ def test_orthogonalised_matrices_are_near_the_closest_semi_orthogonal_ones(shape
 
 
 def test_a_zero_gradient_stays_zero() -> None:
-    assert torch.equal(orthogonalise(torch.zeros(1, 4, 6)).float(), torch.zeros(1, 4, 6))
+    assert torch.equal(orthogonalise(torch.zeros(1, 4, 6), torch.bfloat16).float(), torch.zeros(1, 4, 6))
 
 
 def test_muons_step_is_nesterov_momentum_orthogonalised_scaled_and_decayed() -> None:
     draw = torch.Generator().manual_seed(3)
     tall, wide = torch.nn.Parameter(torch.randn(80, 20)), torch.nn.Parameter(torch.randn(20, 80))
-    optimizer = Muon([tall, wide], learning_rate=0.1, momentum=0.9, weight_decay=0.5)
+    optimizer = Muon([tall, wide], learning_rate=0.1, momentum=0.9, weight_decay=0.5, dtype=torch.float32)
     momentum = {tall: torch.zeros(80, 20), wide: torch.zeros(20, 80)}
     for _ in range(3):
         before = {parameter: parameter.detach().clone() for parameter in momentum}
@@ -76,14 +80,15 @@ def test_muons_step_is_nesterov_momentum_orthogonalised_scaled_and_decayed() -> 
         optimizer.step()
         for parameter, scale in ((tall, 2.0), (wide, 1.0)):
             assert parameter.grad is not None
-            update = orthogonalise((0.9 * momentum[parameter] + 0.1 * parameter.grad)[None])[0].float()
+            ahead = 0.9 * momentum[parameter] + 0.1 * parameter.grad
+            update = orthogonalise(ahead[None], torch.float32)[0]
             expected = before[parameter] * (1 - 0.1 * 0.5) - 0.1 * scale * update
-            torch.testing.assert_close(parameter.detach(), expected, atol=1e-3, rtol=1e-2)
+            torch.testing.assert_close(parameter.detach(), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_muon_takes_the_hidden_matrices_and_adamw_the_rest() -> None:
     model = Transformer(QWEN3.model_copy(update={"tie_embeddings": False}), 50)
-    optimizer = TrainingOptimizer(model, MUON)
+    optimizer = TrainingOptimizer(model, MUON, torch.float32)
     taken = {optimizer.names[parameter] for parameter in optimizer.parts[0].param_groups[0]["params"]}
     projections = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     assert taken == {name for name, _ in model.named_parameters() if any(part in name for part in projections)}
@@ -92,10 +97,33 @@ def test_muon_takes_the_hidden_matrices_and_adamw_the_rest() -> None:
     assert taken | rest == {name for name, _ in model.named_parameters()} and not taken & rest
 
 
+class DtypesSeen(TorchDispatchMode):
+    """Notes the dtype of every tensor that an operation in the block gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dtypes: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.dtypes.update(leaf.dtype for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor))
+        return result
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_muon_multiplies_in_the_asked_arithmetic_only(dtype: torch.dtype) -> None:
+    model = fresh_model()
+    optimizer = TrainingOptimizer(model, MUON, dtype)
+    summed_cross_entropy(model, Counting().batch(0)).backward()
+    with DtypesSeen() as seen:
+        optimizer.step(1.0)
+    assert (torch.bfloat16 in seen.dtypes) == (dtype is torch.bfloat16)
+
+
 @pytest.mark.parametrize("config", [ADAMW, MUON], ids=["adamw", "muon"])
 def test_a_restored_optimizer_goes_on_bit_for_bit(config: OptimizerConfig) -> None:
     model = fresh_model()
-    optimizer = TrainingOptimizer(model, config)
+    optimizer = TrainingOptimizer(model, config, torch.float32)
     for number in range(3):
         step(model, optimizer, number)
     saved = {name: tensor.clone() for name, tensor in optimizer.state_dict().items()}
@@ -105,7 +133,7 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(config: OptimizerConfig) -> No
 
     again = fresh_model()
     again.load_state_dict(weights)
-    restored = TrainingOptimizer(again, config)
+    restored = TrainingOptimizer(again, config, torch.float32)
     restored.load_state_dict(saved)
     for number in range(3, 6):
         step(again, restored, number)
@@ -118,8 +146,8 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(config: OptimizerConfig) -> No
 
 def test_another_models_state_is_refused_by_name() -> None:
     model = fresh_model()
-    optimizer = TrainingOptimizer(model, ADAMW)
+    optimizer = TrainingOptimizer(model, ADAMW, torch.float32)
     step(model, optimizer, 0)
     state = {name.replace("layers.1", "layers.9"): tensor for name, tensor in optimizer.state_dict().items()}
     with pytest.raises(MismatchError, match=r"layers\.[19]"):
-        TrainingOptimizer(fresh_model(), ADAMW).load_state_dict(state)
+        TrainingOptimizer(fresh_model(), ADAMW, torch.float32).load_state_dict(state)

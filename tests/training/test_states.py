@@ -26,7 +26,7 @@ from lumilab.training.states import Progress
 
 def trained(steps: int = 2) -> tuple[Transformer, TrainingOptimizer]:
     model = fresh_model()
-    optimizer = TrainingOptimizer(model, CONFIG.optimizer)
+    optimizer = TrainingOptimizer(model, CONFIG.optimizer, torch.float32)
     for step in range(steps):
         optimizer.zero_grad()
         summed_cross_entropy(model, Counting().batch(step)).backward()
@@ -48,7 +48,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     states.save(model, optimizer, progress)
     following = draws()
     again = fresh_model()
-    restored = TrainingOptimizer(again, CONFIG.optimizer)
+    restored = TrainingOptimizer(again, CONFIG.optimizer, torch.float32)
     assert states.restore(again, restored) == progress
     assert draws() == following
     for name, tensor in model.state_dict().items():
