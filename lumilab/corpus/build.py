@@ -25,7 +25,8 @@ from lumilab.corpus.sources.python_library import PythonLibrary
 from lumilab.corpus.sources.source import RawPath, Source, Unchanged, inventory
 from lumilab.corpus.tally import EXAMPLES, Tally, totals
 from lumilab.errors import ConfigError, InputError
-from lumilab.recipe.schema import CorpusConfig, FilesSource, PythonSource, identity
+from lumilab.recipe.corpus import CorpusConfig, FilesSource, PythonSource
+from lumilab.recipe.section import identity
 from lumilab.work.context import WorkContext
 from lumilab.work.progress import Task, format_bytes
 

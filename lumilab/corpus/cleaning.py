@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from lumilab.recipe.schema import CleaningConfig
+from lumilab.recipe.corpus import CleaningConfig
 
 # What Python and Unicode (Standard section 5.8) take for the end of a line; a form feed separates pages.
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")

@@ -1,4 +1,4 @@
-"""What every source yields: a document, or a record that could not be read."""
+"""What every source yields: a document, a record that is none, or a record that could not be read."""
 
 from __future__ import annotations
 
@@ -53,4 +53,15 @@ class BadRecord:
         return f"{self.file}{'' if self.line is None else f':{self.line}'} ({self.reason})"
 
 
-Record = Document | BadRecord
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A raw record that was read well and is no document by its nature, such as a redirect of an encyclopedia.
+
+    Attributes:
+        reason: one of few fixed phrases, so that reasons can be counted.
+    """
+
+    reason: str
+
+
+Record = Document | BadRecord | Skipped

@@ -18,7 +18,8 @@ from lumilab.evaluation.measures import Prediction, predict
 from lumilab.evaluation.summary import Results, write_summary
 from lumilab.inference.engine import Engine
 from lumilab.model import Transformer, initialise
-from lumilab.recipe.schema import EvaluationConfig, identity
+from lumilab.recipe.schema import EvaluationConfig
+from lumilab.recipe.section import identity
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import LoadedModel, load_model
 from lumilab.training.hardware import resolve_device

@@ -13,14 +13,9 @@ from lumilab.corpus.sources.source import RawPath
 from lumilab.errors import ConfigError, InputError
 from lumilab.posttraining.docstring_questions import docstring_conversations
 from lumilab.posttraining.messages import Conversation, Malformed, Message, fingerprint_of, parse_messages
-from lumilab.recipe.schema import (
-    ConversationsConfig,
-    DocstringConversations,
-    FilesSource,
-    MessagesConversations,
-    PythonSource,
-    identity,
-)
+from lumilab.recipe.corpus import FilesSource, PythonSource
+from lumilab.recipe.schema import ConversationsConfig, DocstringConversations, MessagesConversations
+from lumilab.recipe.section import identity
 from lumilab.work.stopping import StopRequest
 
 ID_DIGITS = 32  # hexadecimal, of a conversation's fingerprint

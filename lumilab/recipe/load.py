@@ -21,7 +21,8 @@ from pydantic import BaseModel, ValidationError
 from lumilab.errors import ConfigError
 from lumilab.recipe.merge import merge, origin_of
 from lumilab.recipe.mistakes import explain_mistake
-from lumilab.recipe.schema import Recipe, section_defaults
+from lumilab.recipe.schema import Recipe
+from lumilab.recipe.section import section_defaults
 from lumilab.recipe.text import KeyPath, Layer, read_recipe_text, read_word
 
 COMMAND_LINE = "command line"

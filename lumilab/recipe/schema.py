@@ -1,114 +1,19 @@
 """The recipe: one description of a whole pipeline, from raw text to a model to talk to.
 
-Each field says in one line what it is; `lumi config explain` prints those lines. Fields marked `runtime` change
-how the work is done (when to log, how long to work) and never what comes out, so they are left out of every digest
-and never make a stage stale.
+Each field says in one line what it is; `lumi config explain` prints those lines. The corpus's own sections are in
+`recipe/corpus.py` and `recipe/filters.py`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
+from lumilab.recipe.corpus import CorpusConfig
+from lumilab.recipe.section import Count, Section, Share, runtime, setting
+
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-
-def setting(default: Any, help: str, **constraints: Any) -> Any:
-    """A field with its one-line help."""
-    return Field(default, description=help, **constraints)
-
-
-def runtime(default: Any, help: str, **constraints: Any) -> Any:
-    """A field that changes how the work is done, never what comes out."""
-    return Field(default, description=help, json_schema_extra={"runtime": True}, **constraints)
-
-
-class Section(BaseModel):
-    """A part of the recipe. Unknown keys are refused; values cannot change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def identity(section: BaseModel) -> dict[str, Any]:
-    """The section as JSON values without its runtime fields: what goes into digests and stage keys."""
-    kept: dict[str, Any] = {}
-    for name, field in type(section).model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("runtime"):
-            continue
-        kept[name] = _identity_value(getattr(section, name))
-    return kept
-
-
-def _identity_value(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return identity(value)
-    if isinstance(value, list | tuple):
-        return [_identity_value(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _identity_value(item) for key, item in value.items()}
-    return value
-
-
-def section_defaults(section: type[BaseModel]) -> dict[str | int, Any]:
-    """The sections that are there by default, as JSON values.
-
-    A recipe that sets one value of such a section must keep the others: `sft.steps` alone leaves sft's own learning
-    rate as it is.
-    """
-    defaults = {name: field.default for name, field in section.model_fields.items()}
-    return {name: value.model_dump(mode="json") for name, value in defaults.items() if isinstance(value, BaseModel)}
-
-
-# --- corpus ----------------------------------------------------------------------------------------------------
-
-
-class PythonSource(Section):
-    """Text that every Python installation carries; needs no network."""
-
-    kind: Literal["python"] = setting("python", "the running interpreter's own library")
-    name: str = setting("python", "name written into each document")
-    documentation: bool = setting(True, "the language reference that `help()` shows (pydoc topics)")
-    docstrings: bool = setting(True, "docstrings of modules, classes and functions, also of compiled modules")
-    code: bool = setting(True, "the library's source files, without its tests")
-
-
-class FilesSource(Section):
-    """Text and JSON-lines files on this machine."""
-
-    kind: Literal["files"] = setting("files", "local files: .txt, .md, .jsonl, .jsonl.gz, .jsonl.zst")
-    name: str = setting("files", "name written into each document")
-    paths: list[str] = setting(
-        ..., "files, folders or globs; relative paths start at the recipe's folder", min_length=1
-    )
-    text_field: str = setting("text", "which JSON field holds the text")
-
-
-Source = Annotated[PythonSource | FilesSource, Field(discriminator="kind")]
-
-
-class CleaningConfig(Section):
-    """What is done to every document's text."""
-
-    unicode_nfc: bool = setting(True, "compose characters the one standard way (Unicode NFC)")
-    control_characters: bool = setting(True, "remove control characters other than newline and tab")
-    trailing_space: bool = setting(True, "remove spaces at line ends and more than two empty lines in a row")
-
-
-class CorpusConfig(Section):
-    """Raw sources to clean, deduplicated documents."""
-
-    sources: list[Source] = setting(..., "where the text comes from", min_length=1)
-    cleaning: CleaningConfig = setting(CleaningConfig(), "what is done to every document's text")
-    deduplicate: Literal["exact", "none"] = setting("exact", "drop documents whose cleaned text was seen before")
-    min_characters: int = setting(40, "shorter documents are dropped", ge=0)
-    limit: int | None = setting(None, "stop after this many raw documents of each source (for trials)", ge=1)
-    max_bad_share: Share = setting(0.01, "fail when more than this share of the raw records cannot be read")
-    shard_documents: Count = setting(20_000, "documents in each output file")
-
 
 # --- tokenizer and dataset ---------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from lumilab.corpus import build
 from lumilab.corpus.build import build_corpus, corpus_identity, raw_inventory
 from lumilab.corpus.shards import read_documents
 from lumilab.errors import ConfigError, InputError, Interrupted
-from lumilab.recipe.schema import CleaningConfig, CorpusConfig, FilesSource, PythonSource, identity
+from lumilab.recipe.corpus import CleaningConfig, CorpusConfig, FilesSource, PythonSource
+from lumilab.recipe.section import identity
 from lumilab.work.context import WorkContext
 from lumilab.work.stopping import StopRequest
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lumilab.corpus.cleaning import clean
-from lumilab.recipe.schema import CleaningConfig
+from lumilab.recipe.corpus import CleaningConfig
 
 ALL = CleaningConfig()
 NONE = CleaningConfig(unicode_nfc=False, control_characters=False, trailing_space=False)

@@ -14,7 +14,7 @@ from lumilab.corpus.document import BadRecord, Document, Record
 from lumilab.corpus.sources import local_files
 from lumilab.corpus.sources.local_files import LocalFiles, path_names
 from lumilab.errors import InputError, Interrupted
-from lumilab.recipe.schema import FilesSource
+from lumilab.recipe.corpus import FilesSource
 from lumilab.work.stopping import StopRequest
 
 

@@ -22,7 +22,7 @@ from lumilab.corpus.sources.python_installation import TOPICS, interpreter, libr
 from lumilab.corpus.sources.python_library import PythonLibrary, docstrings
 from lumilab.corpus.sources.python_names import Entry
 from lumilab.errors import InputError, Interrupted
-from lumilab.recipe.schema import PythonSource
+from lumilab.recipe.corpus import PythonSource
 from lumilab.work.stopping import StopRequest
 
 

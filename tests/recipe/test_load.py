@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from lumilab.errors import ConfigError
 from lumilab.recipe import LoadedRecipe, load_recipe, preset_names
+from lumilab.recipe.corpus import FilesSource, PythonSource
 from lumilab.recipe.explain import explain
 from lumilab.recipe.load import checked_section
-from lumilab.recipe.schema import FilesSource, PythonSource, Recipe, SamplingConfig
+from lumilab.recipe.schema import Recipe, SamplingConfig
 
 BASE = "name: base\nseed: 1\ncorpus:\n  min_characters: 5\n  sources:\n    - kind: python\n      code: false\n"
 

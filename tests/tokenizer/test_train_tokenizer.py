@@ -18,7 +18,8 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from lumilab.artifact import Artifact
 from lumilab.corpus.document import Document
 from lumilab.errors import InputError, Interrupted
-from lumilab.recipe.schema import TokenizerConfig, identity
+from lumilab.recipe.schema import TokenizerConfig
+from lumilab.recipe.section import identity
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.tokenizer.train import train_tokenizer
 

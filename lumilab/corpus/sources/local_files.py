@@ -18,7 +18,7 @@ from lumilab.corpus.compression import DAMAGE, SUFFIXES, open_plain
 from lumilab.corpus.document import BadRecord, Document, Record
 from lumilab.corpus.sources.source import Part, RawPath
 from lumilab.errors import InputError
-from lumilab.recipe.schema import FilesSource
+from lumilab.recipe.corpus import FilesSource
 from lumilab.work.stopping import StopRequest
 
 TEXT_ENDINGS = (".txt", ".md")

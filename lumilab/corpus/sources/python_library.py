@@ -22,7 +22,7 @@ from lumilab.corpus.sources.python_installation import TOPICS, library_files, li
 from lumilab.corpus.sources.python_names import Entry, Library
 from lumilab.corpus.sources.python_syntax import Module, parse_module
 from lumilab.corpus.sources.source import Part, RawPath
-from lumilab.recipe.schema import PythonSource
+from lumilab.recipe.corpus import PythonSource
 from lumilab.work.stopping import StopRequest
 
 # Some eighty character tables of 8-bit encodings, a tenth of all the code and nearly the same text each.

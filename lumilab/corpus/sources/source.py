@@ -1,8 +1,8 @@
-"""What every source is to the build: named parts that are read in order, and raw files that can be hashed."""
+"""What every source is to the build: named parts made of tasks that can be read anywhere, and raw files to hash."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,15 +26,34 @@ class RawPath:
         return self.folder / self.name
 
 
-@dataclass(frozen=True)
-class Part:
-    """One kind of record within a source, counted on its own in the card.
+class ReadTask(Protocol):
+    """A piece of a source that one worker reads: a file, or a range of its row groups or bytes.
 
-    `read(stop)` yields the records in a fixed order and honours the stop request between them.
+    It is pickled and read in another process or on another machine, so it holds names and numbers, no open files. How
+    a source is cut into tasks depends on its files alone, never on how many workers there are.
     """
 
+    @property
+    def name(self) -> str:
+        """Unique among the tasks of its source and free of absolute paths, for progress, errors and the ledger."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes it will read, about: for progress, and to begin with the largest."""
+        ...
+
+    def read(self, stop: StopRequest) -> Iterator[Record]:
+        """The records in their fixed order; honours the stop request between them. Bounded memory."""
+        ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of record within a source, counted on its own in the card, with its tasks in reading order."""
+
     name: str
-    read: Callable[[StopRequest], Iterator[Record]]
+    tasks: Sequence[ReadTask]
 
 
 class Source(Protocol):
