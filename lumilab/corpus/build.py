@@ -1,85 +1,53 @@
-"""From raw sources to a corpus in one pass: read, clean, filter, deduplicate, write.
+"""From raw sources to a corpus: read, clean, filter, deduplicate, write, on any number of workers.
 
-Nothing but hashes of the kept texts grows with the corpus. What comes out depends on the raw files, the configuration
-and, for the docstrings of compiled modules, the interpreter; where the files lie and how long it took do not matter.
+Three phases of independent tasks (see lumilab.work.phases): reading, which leaves a segment of accepted documents and
+their hashes for each task; deduplication, which says which documents stay; writing, which makes the shards. What comes
+out depends on the raw files, the configuration and, for the docstrings of compiled modules, the interpreter; where the
+files lie, who did the work, how often it was killed and how long it took do not matter.
 """
 
 from __future__ import annotations
 
-import time
+import json
+import os
+import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from lumilab.artifact import Artifact, ArtifactBuilder, RawFile, canonical_json, record_raw_files
+from lumilab.artifact import Artifact, ArtifactBuilder, record_raw_files
 from lumilab.corpus.card import write_card
-from lumilab.corpus.cleaning import clean
-from lumilab.corpus.document import BadRecord, Record
-from lumilab.corpus.exact_dedup import ExactDeduplicator
-from lumilab.corpus.shards import ShardWriter
-from lumilab.corpus.sources.local_files import LocalFiles, path_names
-from lumilab.corpus.sources.python_installation import interpreter
-from lumilab.corpus.sources.python_library import PythonLibrary
-from lumilab.corpus.sources.source import RawPath, Source, Unchanged, inventory
+from lumilab.corpus.decontamination import ContaminationOrder, gather_contamination
+from lumilab.corpus.deduplication import find_duplicates
+from lumilab.corpus.plan import corpus_identity, open_sources, plan_reading, raw_paths
+from lumilab.corpus.reading import QUARANTINE, TALLIES, ReadOrder, quarantined, read_segment
+from lumilab.corpus.segment import Segment
+from lumilab.corpus.shards import SHARD, SHARD_TALLIES, Piece, plan_shards, shard_name, write_ordered_shard
+from lumilab.corpus.sources.source import Unchanged, inventory
 from lumilab.corpus.tally import EXAMPLES, Tally, totals
-from lumilab.errors import ConfigError, InputError
-from lumilab.recipe.corpus import CorpusConfig, FilesSource, PythonSource
-from lumilab.recipe.section import identity
+from lumilab.errors import InputError
+from lumilab.recipe.corpus import CorpusConfig
 from lumilab.work.context import WorkContext
-from lumilab.work.progress import Task, format_bytes
-
-QUARANTINE = "quarantine.jsonl"
-
-
-def corpus_identity(config: CorpusConfig) -> dict[str, Any]:
-    """What decides about the content besides the raw files: the configuration without absolute paths and, where the
-    interpreter itself is a source, which one it is. Goes into the digest and into the stage's key."""
-    values = identity(config)
-    for section, source in zip(values["sources"], config.sources, strict=True):
-        if isinstance(source, FilesSource):
-            section["paths"] = path_names(source.paths)
-    if any(isinstance(source, PythonSource) for source in config.sources):
-        values["interpreter"] = interpreter()
-    return values
+from lumilab.work.phases import Done, Phase
+from lumilab.work.progress import format_count
+from lumilab.work.workers import Rank, workers_for
 
 
-def raw_inventory(config: CorpusConfig) -> tuple[list[RawFile], dict[str, Path]]:
-    """Every raw file with its hash, and the folder of each root; reads all of them.
-
-    Raises:
-        InputError: a configured path does not exist or holds nothing readable.
-        ConfigError: two sources have one name.
-    """
-    return inventory(_raw_paths(open_sources(config)))
-
-
-def open_sources(config: CorpusConfig) -> list[Source]:
-    """The configured sources, with their raw files found.
-
-    Raises:
-        InputError: a configured path does not exist or holds nothing readable.
-        ConfigError: two sources have one name, so that their documents could not be told apart.
-    """
-    sources: list[Source] = []
-    for section in config.sources:
-        sources.append(LocalFiles(section) if isinstance(section, FilesSource) else PythonLibrary(section))
-    names = [name for source in sources for name in {source.name} | {file.root for file in source.raw_paths()}]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(
-            f"Two corpus sources are called {twice[0]!r}",
-            where="corpus.sources",
-            mend="give each source a `name` of its own.",
-        )
-    return sources
-
-
-def build_corpus(config: CorpusConfig, target: Path, context: WorkContext) -> Artifact:
+def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank: Rank | None = None) -> Artifact | None:
     """Builds and publishes the corpus at `target`, in the place of an earlier one.
 
-    The artifact holds `documents/shard-*.jsonl.zst`, `quarantine.jsonl`, `raw.jsonl`, `card.json` and `CARD.md`.
+    The artifact holds `documents/shard-*.jsonl.zst`, `quarantine.jsonl`, `raw.jsonl`, `card.json`, `CARD.md` and
+    `card.html`. What a killed build has finished lies in a hidden folder beside the target, and the next one goes on
+    from there.
+
+    Args:
+        config: the corpus section.
+        target: the artifact's folder.
+        context: where to report, and whether to stop.
+        rank: which of several processes this is that build the same corpus on a shared file system.
+
+    Returns:
+        The artifact; None for a rank other than the first, which publishes.
 
     Raises:
         InputError: raw data is missing, too much of it is unreadable, nothing is left of it, or it changed while it
@@ -87,120 +55,120 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext) -> Ar
         ConfigError: two sources have one name.
     """
     sources = open_sources(config)
-    with ArtifactBuilder(target, kind="corpus", config={"corpus": corpus_identity(config)}) as builder:
-        paths = _raw_paths(sources)
-        unchanged = Unchanged(paths)
-        files, roots = inventory(paths)
-        with (
-            ShardWriter(builder, config.shard_documents) as shards,
-            builder.open(QUARANTINE) as quarantine,
-            context.report.task("Reading the sources", unit="documents") as task,
-        ):
-            one_pass = _Pass(config, shards, quarantine, task)
-            for source in sources:
-                one_pass.read(source, context)
-        tallies = one_pass.tallies
-        _check_not_empty(config, tallies)
-        unchanged.check()
-        record_raw_files(builder, files, roots)
-        write_card(builder, tallies)
-        builder.statistics = totals(tallies) | {"parts": [tally.counts() for tally in tallies]}
-        return builder.publish(replace=True)
-
-
-class _Pass:
-    """The one way every record goes, from source to shard, drop or quarantine."""
-
-    def __init__(self, config: CorpusConfig, shards: ShardWriter, quarantine: BinaryIO, task: Task) -> None:
-        self._config = config
-        self._shards = shards
-        self._quarantine = quarantine
-        self._task = task
-        self._deduplicator = ExactDeduplicator() if config.deduplicate == "exact" else None
-        self._started = time.monotonic()
-        self._bytes = 0
-        self._left_out = 0
-        self.tallies: list[Tally] = []
-
-    def read(self, source: Source, context: WorkContext) -> None:
-        """Takes in one source.
-
-        Raises:
-            InputError: more of it is unreadable than the configuration allows.
-        """
-        left = self._config.limit
-        tallies = []
-        for part in source.parts():
-            tally = Tally(source.name, part.name)
-            tallies.append(tally)
-            for record in islice(part.read(context.stop), left):
-                self._take(record, tally)
-            if left is not None:
-                left -= tally.read
-            if not tally.lengths.count and left != 0:
-                context.report.say(f"  {source.name}, {part.name}: no documents came of {tally.read} records")
-        self.tallies += tallies
-        _check_readable(self._config, source, tallies)
-
-    def _take(self, record: Record, tally: Tally) -> None:
-        if isinstance(record, BadRecord):
-            tally.add_unreadable(record)
-            self._quarantine.write(canonical_json({"source": tally.source, **asdict(record)}) + b"\n")
-            self._left_out += 1
-        else:
-            document = replace(record, text=clean(record.text, self._config.cleaning))
-            encoded = document.text.encode()
-            reason = self._reason_to_drop(document.text, encoded)
-            if reason is None:
-                self._shards.write(document)
-                tally.add_kept(document, len(encoded))
-            else:
-                tally.add_dropped(document, reason)
-                self._left_out += 1
-            self._bytes += len(encoded)
-        rate = self._bytes / max(time.monotonic() - self._started, 1e-9)
-        self._task.advance(
-            text=format_bytes(self._bytes), speed=f"{format_bytes(rate)}/s", dropped=f"{self._left_out:,}"
-        )
-
-    def _reason_to_drop(self, text: str, encoded: bytes) -> str | None:
-        if not encoded:
-            return "empty"
-        if len(text) < self._config.min_characters:
-            return "short"
-        if self._deduplicator is not None and self._deduplicator.is_duplicate(encoded):
-            return "duplicate"
+    paths = raw_paths(config, sources)
+    unchanged = Unchanged(paths)
+    work = target.with_name(f".{target.name}.work")
+    workers = workers_for(config.executor, config.workers, work, context, rank)
+    orders = plan_reading(config, sources, _contamination(config, workers))
+    segments = _Segments(orders, workers.run(_reading(orders)))
+    _check_readable(config, segments.tallies(), {file.root: file.folder for file in paths})
+    _check_not_empty(config, segments.tallies())
+    priorities = {source.name: source.priority for source in config.sources}
+    report = find_duplicates(segments.segments, [priorities[order.source] for order in orders], config, workers, work)
+    shards = workers.run(_writing(config, segments.pieces(report.verdicts)))
+    unchanged.check()
+    if rank is not None and rank.number > 0:
         return None
+    with ArtifactBuilder(target, kind="corpus", config={"corpus": corpus_identity(config)}) as builder:
+        for number, done in enumerate(shards):
+            _adopt(done.folder / SHARD, builder.path(shard_name(number)))
+        with builder.open(QUARANTINE) as quarantine:
+            for folder in segments.folders:
+                quarantine.writelines(quarantined(folder))
+        record_raw_files(builder, *inventory(paths))
+        tallies = segments.tallies(*(done.folder / SHARD_TALLIES for done in shards))
+        write_card(builder, config, tallies, report)
+        builder.statistics = totals(tallies) | {"parts": [tally.counts() for tally in tallies]}
+        artifact = builder.publish(replace=True)
+    shutil.rmtree(work, ignore_errors=True)
+    return artifact
 
 
-def _raw_paths(sources: Sequence[Source]) -> list[RawPath]:
-    return [file for source in sources for file in source.raw_paths()]
+def _contamination(config: CorpusConfig, workers: Workers) -> Path | None:
+    """The file of what evaluation sets hold, made first: every reading task looks into it."""
+    if config.decontamination is None:
+        return None
+    orders = [ContaminationOrder(config.decontamination)]
+    phase = Phase("evaluation-sets", "Reading the evaluation sets", gather_contamination, orders, [1], unit="sets")
+    return workers.run(phase)[0].folder
 
 
-def _check_readable(config: CorpusConfig, source: Source, tallies: Sequence[Tally]) -> None:
-    read = sum(tally.read for tally in tallies)
-    unreadable = sum(tally.unreadable.total() for tally in tallies)
-    if unreadable <= config.max_bad_share * read:
-        return
-    examples = [record for tally in tallies for record in tally.examples]
-    folders = {file.root: file.folder for file in source.raw_paths()}
-    shown = "; ".join(str(record) for record in examples[:EXAMPLES])
-    raise InputError(
-        f"{unreadable:,} of {read:,} records of source {source.name!r} cannot be read, more than "
-        f"max_bad_share ({config.max_bad_share:.2%}) allows: {shown}{'; ...' if unreadable > EXAMPLES else ''}",
-        where=_place(examples[0], folders),
-        mend="mend or remove these records, check `text_field`, or raise corpus.max_bad_share.",
-    )
+def _reading(orders: Sequence[ReadOrder]) -> Phase:
+    def facts(answers: Sequence[dict[str, Any]]) -> dict[str, str]:
+        read = sum(answer["read"] for answer in answers)
+        accepted = sum(sum(answer["accepted"]) for answer in answers)
+        return {"documents": format_count(accepted), "left out": format_count(read - accepted)}
+
+    sizes = [sum(task.size for part in order.parts for task in part.tasks) for order in orders]
+    return Phase("read", "Reading the sources", read_segment, orders, sizes, facts=facts)
 
 
-def _place(record: BadRecord, folders: dict[str, Path]) -> str:
-    path = folders[record.root] / record.file
-    return str(path) if record.line is None else f"{path}, line {record.line}"
+def _writing(config: CorpusConfig, pieces: Sequence[Piece]) -> Phase:
+    orders = plan_shards(pieces, config.shard_documents)
+    sizes = [sum(piece.last - piece.first for piece in order.pieces) for order in orders]
+    return Phase("write", "Writing the shards", write_ordered_shard, orders, sizes, unit="documents")
+
+
+class _Segments:
+    """What reading left: a segment and tallies for each order."""
+
+    def __init__(self, orders: Sequence[ReadOrder], done: Sequence[Done]) -> None:
+        self._orders = orders
+        self._accepted = [result.answer["accepted"] for result in done]
+        self.folders = [result.folder for result in done]
+        self.segments = [Segment(folder) for folder in self.folders]
+
+    def tallies(self, *more: Path) -> list[Tally]:
+        """One for each part, in reading order; `more` are further files of tallies to count in."""
+        parts: dict[tuple[str, str], Tally] = {}
+        for path in (*(folder / TALLIES for folder in self.folders), *more):
+            for value in json.loads(path.read_bytes()):
+                tally = Tally.from_json(value)
+                parts.setdefault((tally.source, tally.part), Tally(tally.source, tally.part)).merge(tally)
+        return list(parts.values())
+
+    def pieces(self, verdicts: Sequence[Path | None]) -> list[Piece]:
+        """The documents of each part of each order, with what deduplication says of them."""
+        pieces = []
+        for order, counts, segment, path in zip(self._orders, self._accepted, self.segments, verdicts, strict=True):
+            first = 0
+            for part, count in zip(order.parts, counts, strict=True):
+                pieces.append(Piece(order.source, part.name, segment, path, first, first + count))
+                first += count
+        return pieces
+
+
+def _adopt(source: Path, target: Path) -> None:
+    """Puts a finished file into the artifact and leaves it in the ledger: a link where the file system has them."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _check_readable(config: CorpusConfig, tallies: Sequence[Tally], folders: dict[str, Path]) -> None:
+    for source in dict.fromkeys(tally.source for tally in tallies):
+        parts = [tally for tally in tallies if tally.source == source]
+        read = sum(tally.read for tally in parts)
+        unreadable = sum(tally.unreadable.total() for tally in parts)
+        if unreadable <= config.max_bad_share * read:
+            continue
+        examples = [record for tally in parts for record in tally.examples]
+        first = examples[0]
+        place = str(folders[first.root] / first.file) if first.root in folders else first.file
+        shown = "; ".join(str(record) for record in examples[:EXAMPLES])
+        raise InputError(
+            f"{unreadable:,} of {read:,} records of source {source!r} cannot be read, more than "
+            f"max_bad_share ({config.max_bad_share:.2%}) allows: {shown}{'; ...' if unreadable > EXAMPLES else ''}",
+            where=place if first.line is None else f"{place}, line {first.line}",
+            mend="mend or remove these records, check `text_field`, or raise corpus.max_bad_share.",
+        )
 
 
 def _check_not_empty(config: CorpusConfig, tallies: Sequence[Tally]) -> None:
     total = totals(tallies)
-    if total["documents"]:
+    left_out = sum(total["dropped"].values()) + sum(total["unreadable"].values())
+    if total["read"] > left_out:
         return
     fates = [f"{count:,} dropped as {reason}" for reason, count in sorted(total["dropped"].items())]
     fates += [f"{count:,} unreadable ({reason})" for reason, count in sorted(total["unreadable"].items())]

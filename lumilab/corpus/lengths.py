@@ -8,6 +8,7 @@ and two histograms of two workers add up to the histogram of both.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any, Self
 
 SUB_BUCKET_BITS = 6
 QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
@@ -24,14 +25,27 @@ class LengthHistogram:
         self.shortest: int | None = None
         self.longest: int | None = None
 
-    def add(self, length: int) -> None:
-        """Counts one document."""
+    def add(self, length: int, count: int = 1) -> None:
+        """Counts documents of one length."""
         shift = max(length.bit_length() - SUB_BUCKET_BITS - 1, 0)
-        self._buckets[length >> shift << shift] += 1
-        self.count += 1
-        self.total += length
+        self._buckets[length >> shift << shift] += count
+        self.count += count
+        self.total += length * count
         self.shortest = length if self.shortest is None else min(self.shortest, length)
         self.longest = length if self.longest is None else max(self.longest, length)
+
+    def merge(self, other: LengthHistogram) -> None:
+        """Counts what another counted."""
+        self._buckets += other._buckets
+        self.count += other.count
+        self.total += other.total
+        shortest = [length for length in (self.shortest, other.shortest) if length is not None]
+        longest = [length for length in (self.longest, other.longest) if length is not None]
+        self.shortest, self.longest = min(shortest, default=None), max(longest, default=None)
+
+    def buckets(self) -> list[tuple[int, int]]:
+        """The lower edge of each bucket that is not empty, and its count, in order."""
+        return sorted(self._buckets.items())
 
     def quantile(self, share: float) -> int | None:
         """The length at this share (0 to 1) of the ordered documents, rounded down to its bucket; None when empty."""
@@ -47,3 +61,16 @@ class LengthHistogram:
         """Shortest, quantiles and longest (see COLUMNS), as JSON values."""
         quantiles = {name: self.quantile(share) for name, share in QUANTILES.items()}
         return {"shortest": self.shortest, **quantiles, "longest": self.longest}
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON values."""
+        return {"buckets": self.buckets(), "total": self.total, "shortest": self.shortest, "longest": self.longest}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """What `to_json` was made from."""
+        lengths = cls()
+        lengths._buckets = Counter(dict(value["buckets"]))
+        lengths.count = lengths._buckets.total()
+        lengths.total, lengths.shortest, lengths.longest = value["total"], value["shortest"], value["longest"]
+        return lengths

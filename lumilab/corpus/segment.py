@@ -2,8 +2,8 @@
 
 A segment is a folder of `documents.jsonl.zst`, Zstandard frames of about a quarter of a megabyte, so that one document
 can be fetched without reading those before it; `frames.npy`, where each frame begins and which document is its first;
-`content.npy`, a 128-bit hash of each text; and, where near-duplicates are looked for, `bands.npy`. It lives in the
-build's own work folder and is gone once the corpus is published.
+`facts.npy`, what the card will count of each; `content.npy`, a 128-bit hash of each text; and, where near-duplicates
+are looked for, `bands.npy`. It lives in the build's own work folder and is gone once the corpus is published.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ import orjson
 import zstandard
 
 from lumilab.corpus.document import Document
+from lumilab.corpus.samples import rank_of
 
+FACTS = ("characters", "bytes", "rank", "language")  # rank: place in the draw of samples
+LANGUAGE = "language"  # in a document's meta, where a filter identified it
 FRAME_BYTES = 1 << 18
 LEVEL = 1  # read twice and thrown away
 Hashes = npt.NDArray[np.uint64]
@@ -38,17 +41,24 @@ class SegmentWriter:
         self._lines: list[bytes] = []
         self._pending = 0
         self._frames: list[tuple[int, int]] = []  # (byte offset, first document)
+        self._facts: list[tuple[int, int, int, int]] = []
+        self._languages: dict[str | None, int] = {}
         self._content: list[bytes] = []
         self._band_hashes: list[Hashes] = []
 
     def __enter__(self) -> Self:
         return self
 
-    def write(self, line: bytes, content_hash: bytes, bands: Hashes | None) -> None:
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def write(self, document: Document, line: bytes, size: int, content_hash: bytes, bands: Hashes | None) -> None:
         """Appends a document.
 
         Args:
-            line: the document as one JSON line, newline included.
+            document: what is written.
+            line: the same as one JSON line, newline included.
+            size: of its text in bytes.
             content_hash: 16 bytes.
             bands: uint64 [bands]; None where the document is too short to have any.
         """
@@ -56,6 +66,8 @@ class SegmentWriter:
             self._frames.append((self._file.tell(), len(self._content)))
         self._lines.append(line)
         self._pending += len(line)
+        language = self._languages.setdefault(document.meta.get(LANGUAGE), len(self._languages))
+        self._facts.append((len(document.text), size, rank_of(document.id), language))
         self._content.append(content_hash)
         if self._bands is not None:
             self._band_hashes.append(np.zeros(self._bands, np.uint64) if bands is None else bands)
@@ -76,6 +88,8 @@ class SegmentWriter:
                 documents = len(self._content)
                 frames = [*self._frames, (self._file.tell(), documents)]
                 np.save(self._folder / "frames.npy", np.array(frames, np.int64))
+                np.save(self._folder / "facts.npy", np.array(self._facts, np.int64).reshape(documents, len(FACTS)))
+                (self._folder / "languages.json").write_bytes(orjson.dumps(list(self._languages)))
                 content = np.frombuffer(b"".join(self._content), np.uint64).reshape(documents, 2)
                 np.save(self._folder / "content.npy", content)
                 if self._bands is not None:
@@ -96,6 +110,16 @@ class Segment:
 
     def __len__(self) -> int:
         return int(self._frames[-1, 1])
+
+    def facts(self) -> npt.NDArray[np.int64]:
+        """FACTS of each document: int64 [documents, 4], memory-mapped."""
+        facts: npt.NDArray[np.int64] = np.load(self.folder / "facts.npy", mmap_mode="r")
+        return facts
+
+    def languages(self) -> list[str | None]:
+        """What the numbers in the facts' last column stand for; None where no language was identified."""
+        names: list[str | None] = orjson.loads((self.folder / "languages.json").read_bytes())
+        return names
 
     def content(self) -> Hashes:
         """128-bit hash of each text: uint64 [documents, 2], memory-mapped."""

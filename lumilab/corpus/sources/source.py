@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -71,12 +73,11 @@ class Source(Protocol):
 
 
 def inventory(paths: Iterable[RawPath]) -> tuple[list[RawFile], dict[str, Path]]:
-    """Every raw file with its hash, and the folder of each root; reads all of them."""
-    files, roots = [], {}
-    for path in paths:
-        files.append(RawFile.of(path.root, path.folder, path.path))
-        roots[path.root] = path.folder
-    return files, roots
+    """Every raw file with its hash, and the folder of each root; reads all of them, several at a time."""
+    paths = list(paths)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # hashing leaves the interpreter's lock
+        files = list(threads.map(lambda path: RawFile.of(path.root, path.folder, path.path), paths))
+    return files, {path.root: path.folder for path in paths}
 
 
 class Unchanged:

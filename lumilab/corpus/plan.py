@@ -1,0 +1,104 @@
+"""What a build will read: the configured sources, their raw files, and how they are cut into tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lumilab.artifact import RawFile
+from lumilab.corpus.reading import ReadOrder
+from lumilab.corpus.sources.hub_dataset import HubDataset
+from lumilab.corpus.sources.local_files import LocalFiles, path_names
+from lumilab.corpus.sources.python_installation import interpreter
+from lumilab.corpus.sources.python_library import PythonLibrary
+from lumilab.corpus.sources.source import Part, RawPath, Source, inventory
+from lumilab.corpus.sources.web import WebPages
+from lumilab.corpus.sources.wikipedia import Wikipedia
+from lumilab.errors import ConfigError
+from lumilab.recipe.corpus import (
+    CorpusConfig,
+    FilesSource,
+    HubSource,
+    PythonSource,
+    WebSource,
+    WikipediaSource,
+)
+from lumilab.recipe.section import identity
+
+
+def corpus_identity(config: CorpusConfig) -> dict[str, Any]:
+    """What decides about the content besides the raw files: the configuration without absolute paths and, where the
+    interpreter itself is a source, which one it is. Goes into the digest and into the stage's key."""
+    values = identity(config)
+    for section, source in zip(values["sources"], config.sources, strict=True):
+        if isinstance(source, FilesSource | WikipediaSource | WebSource):
+            section["paths"] = path_names(source.paths)
+    if config.decontamination is not None:
+        values["decontamination"]["paths"] = path_names(config.decontamination.paths)
+    if any(isinstance(source, PythonSource) for source in config.sources):
+        values["interpreter"] = interpreter()
+    return values
+
+
+def raw_inventory(config: CorpusConfig) -> tuple[list[RawFile], dict[str, Path]]:
+    """Every raw file with its hash, and the folder of each root; reads all of them.
+
+    Raises:
+        InputError: a configured path does not exist or holds nothing readable.
+        ConfigError: two sources have one name.
+    """
+    return inventory(raw_paths(config, open_sources(config)))
+
+
+def open_sources(config: CorpusConfig) -> list[Source]:
+    """The configured sources, with their raw files found.
+
+    Raises:
+        InputError: a configured path does not exist or holds nothing readable.
+        ConfigError: two sources have one name, so that their documents could not be told apart.
+    """
+    sources = [_open(section) for section in config.sources]
+    names = [name for source in sources for name in {source.name} | {file.root for file in source.raw_paths()}]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            f"Two corpus sources are called {twice[0]!r}",
+            where="corpus.sources",
+            mend="give each source a `name` of its own.",
+        )
+    return sources
+
+
+def _open(section: FilesSource | HubSource | PythonSource | WebSource | WikipediaSource) -> Source:
+    match section:
+        case FilesSource():
+            return LocalFiles(section)
+        case WikipediaSource():
+            return Wikipedia(section)
+        case WebSource():
+            return WebPages(section)
+        case HubSource():
+            return HubDataset(section)
+        case PythonSource():
+            return PythonLibrary(section)
+
+
+def raw_paths(config: CorpusConfig, sources: Sequence[Source]) -> list[RawPath]:
+    """Every raw file: of the sources and of the evaluation sets that are kept out."""
+    paths = [file for source in sources for file in source.raw_paths()]
+    return paths if config.decontamination is None else [*paths, *evaluation_files(config.decontamination)]
+
+
+def plan_reading(config: CorpusConfig, sources: Sequence[Source], contamination: Path | None) -> list[ReadOrder]:
+    """One order for each task, in reading order.
+
+    A limit counts the records of a source from its first one, whichever tasks they are in, so with a limit a source is
+    one order: trials are small.
+    """
+    orders = []
+    for source in sources:
+        parts = source.parts()
+        groups = [parts] if config.limit is not None else [[Part(p.name, [task])] for p in parts for task in p.tasks]
+        orders += [ReadOrder(config, source.name, tuple(group), contamination) for group in groups]
+    return orders
