@@ -62,3 +62,12 @@ class Workers(Protocol):
             Interrupted: a stop was asked for; finished tasks stay finished.
         """
         ...
+
+    def leave(self) -> bool:
+        """Says that this process reads nothing in the work folder any more, unless it is the one that publishes.
+
+        Returns:
+            Whether it is: true in one process of those that share the work, once all others have left. That one
+            reads the results, publishes what comes of them, and removes the folder.
+        """
+        ...
