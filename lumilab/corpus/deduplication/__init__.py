@@ -1,0 +1,1 @@
+"""Which documents repeat others: exactly, or nearly."""
