@@ -195,9 +195,8 @@ def _member_blocks(stream: BinaryIO, new_member: Callable[[], _Member]) -> Itera
     try:
         while data:
             member = new_member()
-            while not member.eof:
-                plain = member.decompress(data, BLOCK_BYTES)
-                if plain:
+            while True:
+                if plain := member.decompress(data, BLOCK_BYTES):
                     yield plain
                 if member.eof:
                     break

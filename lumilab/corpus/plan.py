@@ -8,8 +8,9 @@ from typing import Any
 
 from lumilab.artifact import RawFile
 from lumilab.corpus.reading import ReadOrder
+from lumilab.corpus.sources.finding import path_names
 from lumilab.corpus.sources.hub_dataset import HubDataset
-from lumilab.corpus.sources.local_files import LocalFiles, path_names
+from lumilab.corpus.sources.local_files import LocalFiles
 from lumilab.corpus.sources.python_installation import interpreter
 from lumilab.corpus.sources.python_library import PythonLibrary
 from lumilab.corpus.sources.source import Part, RawPath, Source, inventory

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from lumilab.corpus.document import BadRecord
-from lumilab.corpus.sources.local_files import LocalFiles, json_rows, path_names
+from lumilab.corpus.readers.documents import rows
+from lumilab.corpus.sources.finding import path_names
+from lumilab.corpus.sources.local_files import LocalFiles
 from lumilab.corpus.sources.python_installation import interpreter
 from lumilab.corpus.sources.python_library import PythonLibrary, docstrings
 from lumilab.corpus.sources.source import RawPath
@@ -86,9 +88,10 @@ class RowFiles:
 
     def read(self, stop: StopRequest) -> Iterator[Conversation | BadRecord]:
         for file in self._files:
-            for row in json_rows(file):
-                stop.check()
-                yield row if isinstance(row, BadRecord) else self._conversation(file, *row)
+            with file.path.open("rb") as stream:
+                for row in rows(stream, file.root, file.name):
+                    stop.check()
+                    yield row if isinstance(row, BadRecord) else self._conversation(file, *row)
 
     def _conversation(self, file: RawPath, line: int, row: Any) -> Conversation | BadRecord:
         try:
