@@ -14,6 +14,7 @@ import re
 import textwrap
 import tokenize
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import groupby
 
 from lumilab.corpus.document import BadRecord, Document, Record
@@ -21,7 +22,7 @@ from lumilab.corpus.sources.python_compiled import compiled_modules
 from lumilab.corpus.sources.python_installation import TOPICS, library_files, library_folder
 from lumilab.corpus.sources.python_names import Entry, Library
 from lumilab.corpus.sources.python_syntax import Module, parse_module
-from lumilab.corpus.sources.source import Part, RawPath
+from lumilab.corpus.sources.source import Part, RawPath, ReadTask
 from lumilab.recipe.corpus import PythonSource
 from lumilab.work.stopping import StopRequest
 
@@ -30,7 +31,7 @@ _GENERATED_TABLE = re.compile(r"generated from .* with gencodec\.py")
 
 
 class PythonLibrary:
-    """The library as a source with up to three parts: documentation, docstrings, code.
+    """The library as a source with up to three parts, each one task: documentation, docstrings, code.
 
     Raises:
         InputError: this interpreter came without its library's source files.
@@ -48,47 +49,79 @@ class PythonLibrary:
         return [RawPath(self.name, self._folder, name) for name in wanted]
 
     def parts(self) -> list[Part]:
-        parts = (
-            (self._config.documentation, Part("documentation", self._documentation)),
-            (self._config.docstrings, Part("docstrings", self._docstrings)),
-            (self._config.code, Part("code", self._code)),
+        sizes = {name: (self._folder / name).stat().st_size for name in self._files}
+        topics = sizes.pop(TOPICS, 0)
+        sources = sum(sizes.values())
+        tasks: tuple[tuple[bool, ReadTask], ...] = (
+            (self._config.documentation, DocumentationTask(self.name, topics)),
+            (self._config.docstrings, DocstringsTask(self.name, sources)),
+            (self._config.code, CodeTask(self.name, sources)),
         )
-        return [part for wanted, part in parts if wanted]
+        return [Part(task.name, [task]) for wanted, task in tasks if wanted]
 
-    def _documentation(self, stop: StopRequest) -> Iterator[Record]:
-        if TOPICS not in self._files:
+
+@dataclass(frozen=True)
+class DocumentationTask:
+    """The language reference. Like the tasks below it finds the library anew where it is read."""
+
+    source: str
+    size: int
+    name: str = "documentation"
+
+    def read(self, stop: StopRequest) -> Iterator[Record]:
+        folder = library_folder()
+        if not (folder / TOPICS).is_file():
             return  # some distributions leave it out
         stop.check()
-        topics = _read_topics((self._folder / TOPICS).read_bytes())
+        topics = _read_topics((folder / TOPICS).read_bytes())
         if topics is None:
-            yield BadRecord(self.name, TOPICS, None, "not a table of topics")
+            yield BadRecord(self.source, TOPICS, None, "not a table of topics")
             return
         for topic, text in sorted(topics.items()):
-            yield Document(f"{self.name}:topics/{topic}", text, self.name, meta={"topic": topic})
+            yield Document(f"{self.source}:topics/{topic}", text, self.source, meta={"topic": topic})
 
-    def _docstrings(self, stop: StopRequest) -> Iterator[Record]:
+
+@dataclass(frozen=True)
+class DocstringsTask:
+    """One document a module."""
+
+    source: str
+    size: int
+    name: str = "docstrings"
+
+    def read(self, stop: StopRequest) -> Iterator[Record]:
         reader = _LibraryReader(stop)
         for module, entries in groupby(sorted(reader.entries(), key=lambda entry: entry.module), _module_of):
             text = _module_text(module, list(entries))
-            yield Document(f"{self.name}:docstrings/{module}", text, self.name, meta=self._meta(module))
+            yield Document(f"{self.source}:docstrings/{module}", text, self.source, meta=_meta(module))
         for name in reader.unreadable:
-            yield BadRecord(self.name, name, None, "not valid Python")
+            yield BadRecord(self.source, name, None, "not valid Python")
 
-    def _code(self, stop: StopRequest) -> Iterator[Record]:
-        for name in self._files:
+
+@dataclass(frozen=True)
+class CodeTask:
+    """One document a source file."""
+
+    source: str
+    size: int
+    name: str = "code"
+
+    def read(self, stop: StopRequest) -> Iterator[Record]:
+        folder = library_folder()
+        for name in library_files(folder):
             stop.check()
             if name == TOPICS:
                 continue  # the documentation once more, as escaped string literals
-            text = _decode((self._folder / name).read_bytes())
+            text = _decode((folder / name).read_bytes())
             if text is None:
-                yield BadRecord(self.name, name, None, "not in the encoding it declares")
+                yield BadRecord(self.source, name, None, "not in the encoding it declares")
             elif not _GENERATED_TABLE.search(text, 0, 500):
-                yield Document(f"{self.name}:code/{name}", text, self.name, meta=self._meta(_module_name(name)))
+                yield Document(f"{self.source}:code/{name}", text, self.source, meta=_meta(_module_name(name)))
 
-    @staticmethod
-    def _meta(module: str) -> dict[str, str]:
-        """More than half of the docstrings' text stands in the code as well, so both go by the module's name."""
-        return {"module": module, "group": f"python module {module}"}
+
+def _meta(module: str) -> dict[str, str]:
+    """More than half of the docstrings' text stands in the code as well, so both go by the module's name."""
+    return {"module": module, "group": f"python module {module}"}
 
 
 def docstrings(stop: StopRequest | None = None) -> Iterator[Entry]:
