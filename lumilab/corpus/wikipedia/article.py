@@ -50,11 +50,14 @@ APPENDICES = frozenset(
 
 _CLOSERS = re.compile(r"\}\}+|\]\]+|\|+\}+")  # what no opening belongs to
 _SPACES = re.compile("  +")
-_SPACED_GONE = re.compile("(?<![ \x01])[ \x01]+")
-_BRACKETS = re.compile(r"[ \xa0]?\([\s\x01,;:/]*\)")
-_BRACKET_START = re.compile(r"\([\s\x01,;:]+")
-_BRACKET_END = re.compile(r"(?<![\s\x01,;:])[\s\x01,;:]+\)")
-_BEFORE_PUNCTUATION = re.compile("(?<![ \x01])[ \x01]+(?=[,.;:!?)])")
+# In a line where something was left out, each place of that is at most one mark with one space on either side.
+_GONE_RUN = re.compile("(?<![ \x01])[ \x01]+")
+_EMPTY_BRACKETS = re.compile(r"[ \xa0]?(?:\([\s\x01,;:/]*\)|\[[\s\x01,;:/]*\])")
+_BRACKET_START = re.compile(r"([(\[])[\s\x01,;:]+")
+_BRACKET_END = re.compile(r"(?<![\s\x01,;:])[\s\x01,;:]+([)\]])")
+_EMPTY_MEMBERS = re.compile("([,;])(?: ?\x01 ?[,;])+")
+_BEFORE_PUNCTUATION = re.compile(" ?\x01 ?(?=[,.;:!?)])")
+_GONE = re.compile(" ?\x01 ?")
 _SCRIPT = re.compile("([\x03\x04])([^\x03-\x05\n]*)\x05")
 _SCRIPT_LEFT = re.compile("[\x03-\x05]")
 _RAW = re.compile("\x02([0-9]+)\x02")
@@ -139,14 +142,15 @@ def tidy(line: str) -> str:
     if "\t" in line:
         line = line.replace("\t", " ")
     if Mark.GONE in line:
-        line = _BRACKETS.sub(_unless_gone(""), line)
-        line = _BRACKET_START.sub(_unless_gone("("), line)
-        line = _BRACKET_END.sub(_unless_gone(")"), line)
-        line = _BEFORE_PUNCTUATION.sub(_unless_gone(""), line)
-        line = _SPACED_GONE.sub(lambda found: " " if " " in found[0] else "", line)
+        line = _without_gaps(line)
     if "  " in line:
         line = _SPACES.sub(" ", line)
     return line.strip(" ")
+
+
+def has_markup(text: str) -> bool:
+    """Whether a text holds any of the sequences that `sweep` breaks up."""
+    return any(sequence in text for sequence in ("{{", "[[", "{|", "<ref", "Category:"))
 
 
 def sweep(text: str) -> str:
@@ -165,8 +169,20 @@ def sweep(text: str) -> str:
     return text
 
 
-def _unless_gone(replacement: str) -> Callable[[re.Match[str]], str]:
-    return lambda found: replacement if Mark.GONE in found[0] else found[0]
+def _without_gaps(line: str) -> str:
+    """Closes the gaps: `rest (GONE; Latin: quies), GONE, GONE and sleep` becomes `rest (Latin: quies), and sleep`."""
+
+    def where_gone(replacement: str) -> Callable[[re.Match[str]], str]:
+        return lambda found: found.expand(replacement) if Mark.GONE in found[0] else found[0]
+
+    line = _GONE_RUN.sub(lambda run: f" {Mark.GONE} " if " " in run[0] and Mark.GONE in run[0] else run[0].strip(" ") or " ", line)
+    line = re.sub("\x01\x01+", Mark.GONE, line)
+    line = _EMPTY_BRACKETS.sub(where_gone(""), line)
+    line = _BRACKET_START.sub(where_gone(r"\1"), line)
+    line = _BRACKET_END.sub(where_gone(r"\1"), line)
+    line = _EMPTY_MEMBERS.sub(r"\1", line)
+    line = _BEFORE_PUNCTUATION.sub("", line)
+    return _GONE.sub(lambda found: " " if " " in found[0] else "", line)
 
 
 def _holds_text(line: str) -> bool:

@@ -20,6 +20,7 @@ _HARD_SPACES = re.compile(r"&(?:nbsp|thinsp|ensp|emsp|#160|#x[aA]0|#8201);")
 def add_lines(article: Article, text: str) -> None:
     """Adds the lines of a text that is free of brackets, braces and tags."""
     numbers: list[int] = []  # of the numbered lists that are open
+    in_list = False
     for line in text.split("\n"):
         if not line or line.isspace():
             article.gap()
@@ -31,8 +32,12 @@ def add_lines(article: Article, text: str) -> None:
             continue
         if line[0] in "*#:;":
             _add_item(article, line, numbers)
+            in_list = line[0] in "*#"
             continue
         numbers.clear()
+        if in_list:
+            article.gap()
+            in_list = False
         if line[0] == " ":
             line = line.lstrip(" ")
         if line[:1] == "|" or line.startswith(("{|", "!!")):  # what is left of a table that was never closed

@@ -15,7 +15,7 @@ _FILE_NAMES = """
 file image media datei bild medien fichier médias archivo imagen medio immagine ficheiro imagem multimédia файл изображение
 медиа медіа зображення plik grafika bestand afbeelding fil soubor kép fájl dosya resim tiedosto kuva ファイル 画像 メディア
 文件 档案 檔案 图像 圖像 媒体 媒體 파일 그림 미디어 ملف صورة وسائط קובץ תמונה מדיה پرونده تصویر चित्र فائل berkas gambar tập_tin
-hình fitxer imatge fișier fişier imagine fitxategi irudi датотека слика súbor obrázok αρχείο εικόνα ფაილი
+lêer beeld hình fitxer imatge fișier fişier imagine fitxategi irudi датотека слика súbor obrázok αρχείο εικόνα ფაილი
 """.split()
 _CATEGORY_NAMES = """
 category kategorie catégorie categoría categoria категория категорія kategoria categorie kategori kategória luokka カテゴリ

@@ -236,18 +236,19 @@ def _list(arguments: Arguments) -> str:
 def _table() -> dict[str, Renderer]:
     groups: list[tuple[str, Renderer]] = [
         # languages and scripts
-        ("lang|wikt-lang|lang-x|rtl-lang|script|transl|transliteration|xlit", lambda a: a.first(3, 2, "text", 1)),
+        ("transl|transliteration|xlit", lambda a: a.first(3, 2, "text", 1)),
+        ("ipa", lambda a: a[1] if len(a.numbered) == 1 else ""),  # {{IPA|en|…}} is how the title is spoken
         ("langx", lambda a: _labelled_language(a[1], Arguments(a.numbered[1:], a.named))),
         ("lang", _argument(2, "text")),
         ("wikt-lang|rtl-lang|script|native name|nativename", _argument(2)),
-        ("script/hebrew|script/arabic|hebrew|unicode|polytonic|grc|iast|nastaliq|cyrillic|linktext|asiantitle", _argument(1)),
+        ("script/hebrew|script/arabic|hebrew|unicode|polytonic|grc|iast|nastaliq|cyrillic|asiantitle", _argument(1)),
         ("nihongo|nihongo2|nihongo3|nihongo foot|nihongo krt", _nihongo),
         ("zh|zh-full|chinese", _chinese),
         # a word or phrase shown as it is, apart from its looks
         ("nowrap|nobr|nwr|nobreak|small|smaller|big|larger|resize|midsize|nobold|noitalic|normal|em|strong|bold|italics|"
          "smallcaps|sc|sc2|smcp|lc|uc|kbd|code|tt|mono|samp|var|mvar|math|tmath|keypress|key press|abbr|tooltip|"
          "vanchor|visible anchor|not a typo|typo|notatypo|sic|as written|underline|u|strikethrough|strike|center|"
-         "centre|big math|gloss|longitem|red|green|blue|highlight|s|nowrap1|nbs|proper name|title|str|chem name|"
+         "centre|big math|gloss|longitem|red|green|blue|highlight|s|nowrap1|nbs|proper name|title|str|"
          "allow wrap|nobr begin|short description ref|plain text|ill|interlanguage link|ill-wd2|link-interwiki|仮リンク|"
          "illm|interlanguage link multi|player|unité de|citation étrangère|angbr text|emphasis|cslist text|intitle",
          _argument("lt", 1)),
@@ -256,6 +257,7 @@ def _table() -> dict[str, Renderer]:
         ("angbr|angle bracket", lambda a: f"⟨{a[1]}⟩" if a[1] else ""),
         ("sup", lambda a: _raised(a[1])),
         ("sub", lambda a: f"{Mark.SUBSCRIPT}{a[1]}{Mark.SCRIPT_END}"),
+        ("linktext|chem name", _joined("")),
         ("dfn|term|defn|bibleverse|bibleref|bibleref2|bible verse|quran-usc", _joined(" ")),
         ("flag|flagu|flagcountry|flagteam|fb|flag country|army|navy|air force", _argument(1)),
         ("sortname", lambda a: f"{a[1]} {a[2]}".strip()),
@@ -288,7 +290,6 @@ def _table() -> dict[str, Renderer]:
          _block(1, "content", "list")),
         ("unbulleted list|ubl|ublist|vunblist|bulleted list|blist|plain list", _list),
         ("hlist|flat list|cslist|comma separated entries", _joined(", ")),
-        ("linktext", _joined("")),
         ("s-|siècle", lambda a: a[1] + _raised(a[2] or "e")),
     ]  # fmt: skip
     table = {name: renderer for names, renderer in groups for name in names.split("|")}

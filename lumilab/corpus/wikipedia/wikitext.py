@@ -14,8 +14,9 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from xml.sax.saxutils import unescape
 
-from lumilab.corpus.wikipedia.article import Article, Mark
+from lumilab.corpus.wikipedia.article import Article, Mark, has_markup
 from lumilab.corpus.wikipedia.lines import add_lines
 from lumilab.corpus.wikipedia.namespaces import LANGUAGES, Namespaces
 from lumilab.corpus.wikipedia.templates import is_rendered, render
@@ -47,7 +48,7 @@ _TOKEN = re.compile(
       \{{\{{+ | \}}\}}+ | \[\[+ | \[(?=(?:https?|ftps?|mailto|irc|news|tel|bitcoin|magnet)?:?//|mailto:) | \]+
     | <(?i:/?(?:{_TAG_NAMES}))(?=[\s/>])[^<>]*>
     | \n[ \t:*#]*\{{\|(?!\}}\}}) | \n[ \t]*\|\}}(?!\}})
-    | \n(?:=[^\n]*=[ \t]*(?=\n|\Z) | (?=[ \t]*\n))
+    | \n(?==[^\n]*=[ \t]*(?:\n|\Z) | [ \t]*\n)
     """,
     re.VERBOSE,
 )
@@ -81,7 +82,10 @@ def add_wikitext(article: Article, text: str, namespaces: Namespaces, title: str
     Returns:
         the pieces that its RAW marks stand for, for `Article.text`.
     """
-    scanner = _Scanner("\n" + _without_comments(Mark.ALL.sub("", text).replace("\r\n", "\n")), namespaces, title)
+    text = Mark.ALL.sub("", text).replace("\r\n", "\n")
+    if "&lt;ref" in text and "<ref" not in text:  # taken from a dump's XML as it stands there
+        text = unescape(text, {"&quot;": '"'})
+    scanner = _Scanner("\n" + _without_comments(text), namespaces, title)
     add_lines(article, scanner.scan())
     return scanner.raw
 
@@ -248,7 +252,10 @@ class _Scanner:
             self._finish(place, self._link(content))
 
     def _line_start(self, token: str) -> None:
-        if token == "\n":  # an empty line follows
+        if token == "\n" and self._text.startswith("=", self._position):  # a heading follows
+            self._close_down_to(1)
+            self._stack[0].pieces.append("\n")
+        elif token == "\n":  # an empty line follows
             while len(self._stack) > 1 and self._stack[-1].kind in (_Open.LINK, _Open.EXTERNAL):
                 if self._stack[-1].kind == _Open.LINK and self._is_left_out(self._stack[-1].pieces):
                     break  # an image's caption may have paragraphs
@@ -260,9 +267,6 @@ class _Scanner:
             place = self._is_open((_Open.TABLE,), (_Open.TEMPLATE, _Open.PARAMETER))
             if place:
                 self._finish(place, "\n")
-        else:  # a heading
-            self._close_down_to(1)
-            self._stack[-1].pieces.append(token)
 
     def _tag(self, tag: str) -> None:
         found = _TAG_NAME.match(tag)
@@ -304,7 +308,7 @@ class _Scanner:
             pieces.append(self._keep(mathematics(content, name)))
         elif name in _CODE:
             code = html.unescape(content).strip("\n")
-            if code and not any(marker in code for marker in ("{{", "[[", "{|", "<ref", "Category:")):
+            if code and not has_markup(code):
                 pieces.append(f"\n\n{self._keep(code)}\n\n")  # code is kept as it is or not at all
         elif name == "ref":
             pass  # a reference stands right behind a word and leaves no gap
