@@ -14,6 +14,7 @@ from lumilab.recipe.section import Count, Section, Share, runtime, setting
 
 _PATHS = "files, folders or globs; relative paths start at the recipe's folder"
 _NAME = "name written into each document"
+_LICENCE = "licence of the text, for the card; null where it is not known"
 _PRIORITY = "of two duplicates the one from the source with the smaller number stays; equal ones by order"
 
 
@@ -23,6 +24,7 @@ class PythonSource(Section):
     kind: Literal["python"] = setting("python", "the running interpreter's own library")
     name: str = setting("python", _NAME)
     priority: int = setting(0, _PRIORITY)
+    licence: str | None = setting("PSF-2.0", _LICENCE)
     documentation: bool = setting(True, "the language reference that `help()` shows (pydoc topics)")
     docstrings: bool = setting(True, "docstrings of modules, classes and functions, also of compiled modules")
     code: bool = setting(True, "the library's source files, without its tests")
@@ -34,6 +36,7 @@ class FilesSource(Section):
     kind: Literal["files"] = setting("files", "local files: .txt, .md, .html, .jsonl, .csv, .parquet, also .gz, .zst")
     name: str = setting("files", _NAME)
     priority: int = setting(0, _PRIORITY)
+    licence: str | None = setting(None, _LICENCE)
     paths: list[str] = setting(..., _PATHS, min_length=1)
     text_field: str = setting("text", "which JSON field or column holds the text")
 
@@ -46,6 +49,7 @@ class WikipediaSource(Section):
     )
     name: str = setting("wikipedia", _NAME)
     priority: int = setting(0, _PRIORITY)
+    licence: str | None = setting("CC BY-SA 4.0", _LICENCE)
     paths: list[str] = setting(..., _PATHS, min_length=1)
 
 
@@ -55,6 +59,7 @@ class WebSource(Section):
     kind: Literal["web"] = setting("web", "Common Crawl's .warc and .wet, also .gz")
     name: str = setting("web", _NAME)
     priority: int = setting(0, _PRIORITY)
+    licence: str | None = setting(None, _LICENCE)
     paths: list[str] = setting(..., _PATHS, min_length=1)
 
 
@@ -64,6 +69,7 @@ class HubSource(Section):
     kind: Literal["hub"] = setting("hub", "a dataset's parquet or JSON-lines files on the hub")
     name: str = setting("hub", _NAME)
     priority: int = setting(0, _PRIORITY)
+    licence: str | None = setting(None, _LICENCE)
     dataset: str = setting(..., "a name of `lumi corpus download --list`, or any repository as OWNER/NAME")
     subset: str | None = setting(None, "which of the dataset's configurations; null for its usual one")
     revision: str = setting("main", "branch, tag or commit; the commit it stands for is what is recorded")
