@@ -1,18 +1,27 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
 import pytest
 import zstandard
+from pyarrow import parquet
 
 from lumilab.corpus.document import BadRecord, Document, Record
+from lumilab.corpus.readers import documents, json_rows
+from lumilab.corpus.readers.pieces import cut
 from lumilab.corpus.sources import local_files
-from lumilab.corpus.sources.local_files import LocalFiles, path_names
+from lumilab.corpus.sources.finding import path_names
+from lumilab.corpus.sources.local_files import LocalFiles
+from lumilab.corpus.sources.source import ReadTask
 from lumilab.errors import InputError, Interrupted
 from lumilab.recipe.corpus import FilesSource
 from lumilab.work.stopping import StopRequest
@@ -20,7 +29,13 @@ from lumilab.work.stopping import StopRequest
 
 def read(*paths: Path | str, text_field: str = "text", name: str = "files") -> list[Record]:
     source = LocalFiles(FilesSource(name=name, paths=[str(path) for path in paths], text_field=text_field))
-    return [record for part in source.parts() for record in part.read(StopRequest())]
+    return [record for task in tasks(source) for record in task.read(StopRequest())]
+
+
+def tasks(source: LocalFiles) -> list[ReadTask]:
+    """The source's tasks, each after the way to a worker and back."""
+    (part,) = source.parts()
+    return [pickle.loads(pickle.dumps(task)) for task in part.tasks]
 
 
 def ids(records: list[Record]) -> list[str]:
@@ -35,21 +50,28 @@ def lines(*records: object) -> bytes:
     return b"".join(r if isinstance(r, bytes) else json.dumps(r).encode() + b"\n" for r in records)
 
 
-@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": zstandard.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+
+
+@pytest.mark.parametrize("ending", COMPRESS)
 @pytest.mark.parametrize("kind", ["txt", "md"])
 def test_a_text_file_is_one_document(tmp_path: Path, kind: str, ending: str) -> None:
-    compress: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
     path = tmp_path / f"book.{kind}{ending}"
-    path.write_bytes(compress[ending]("\ufeffÜber\r\ntext".encode()))
+    path.write_bytes(COMPRESS[ending]("\ufeffÜber\r\ntext".encode()))
     assert read(path) == [Document(f"files:{path.name}", "Über\r\ntext", "files")]
 
 
-@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("ending", COMPRESS)
 def test_each_json_line_is_one_document(tmp_path: Path, ending: str) -> None:
-    compress: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
     path = tmp_path / f"web.jsonl{ending}"
     records = ({"text": "one", "url": "http://a", "score": 0.5, "tags": ["x"], "id": "k"}, b"\r\n", {"text": "two"})
-    path.write_bytes(compress[ending](lines(*records)[:-1]))
+    path.write_bytes(COMPRESS[ending](lines(*records)[:-1]))
     assert read(path, name="web") == [
         Document(f"web:{path.name}:1", "one", "web", "http://a", {"score": 0.5, "id": "k"}),
         Document(f"web:{path.name}:3", "two", "web"),
@@ -88,15 +110,15 @@ def test_bad_records_are_named_with_line_and_reason_and_the_rest_is_read(tmp_pat
     ]
 
 
-@pytest.mark.parametrize("ending", [".gz", ".zst"])
+@pytest.mark.parametrize("ending", [".gz", ".zst", ".bz2", ".xz"])
 def test_a_truncated_file_gives_what_is_whole_and_one_bad_record(tmp_path: Path, ending: str) -> None:
-    compress = {".gz": gzip.compress, ".zst": zstandard.compress}[ending]
-    whole = b"".join(lines({"text": f"{number} {os.urandom(50).hex()}"}) for number in range(5_000))
+    compress = COMPRESS[ending]
+    whole = b"".join(lines({"text": f"{number} {os.urandom(50).hex()}"}) for number in range(15_000))
     (tmp_path / f"a.jsonl{ending}").write_bytes(compress(whole)[:-100_000])
     (tmp_path / f"b.txt{ending}").write_bytes(compress(whole)[:-100])
     records = read(tmp_path)
     found = [record.text for record in records if isinstance(record, Document)]
-    assert 0 < len(found) < 5_000
+    assert 0 < len(found) < 15_000
     assert found == [json.loads(line)["text"] for line in whole.splitlines()[: len(found)]]
     assert bad(records) == [
         (f"a.jsonl{ending}", len(found) + 1, "damaged compression"),
@@ -105,10 +127,10 @@ def test_a_truncated_file_gives_what_is_whole_and_one_bad_record(tmp_path: Path,
 
 
 def test_a_record_too_long_for_memory_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_files, "MAX_LINE_BYTES", 1_000)
-    monkeypatch.setattr(local_files, "MAX_TEXT_BYTES", 1_000)
+    monkeypatch.setattr(json_rows, "MAX_LINE_BYTES", 1_000)
+    monkeypatch.setattr(documents, "MAX_TEXT_BYTES", 1_000)
     (tmp_path / "a.jsonl").write_bytes(
-        lines({"text": "1"}, {"text": "x" * 5_000_000}, {"text": "3"}, {"text": "y" * 987})
+        lines({"text": "1"}, {"text": "x" * 5_000_000}, {"text": "3"}, {"text": "y" * 988})
     )
     (tmp_path / "b.txt").write_bytes(b"x" * 1_001)
     records = read(tmp_path)
@@ -172,12 +194,14 @@ def test_raw_paths_lead_back_to_the_files(tmp_path: Path) -> None:
         ("full/*.txt", "matches no file"),
         ("full/*", "no readable file"),
         ("full", "no readable file"),
-        ("full/a.parquet", "cannot be read as text"),
+        ("full/a.pdf", "cannot be read as text"),
+        ("full/b.parquet.gz", "cannot be read as text"),
     ],
 )
 def test_paths_that_give_nothing_are_refused_by_name(tmp_path: Path, name: str, what: str) -> None:
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "a.parquet").write_bytes(b"PAR1")
+    (tmp_path / "full" / "a.pdf").write_bytes(b"%PDF")
+    (tmp_path / "full" / "b.parquet.gz").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=what) as caught:
         read(tmp_path / name)
     assert str(tmp_path / name) in (caught.value.where or "")
@@ -199,9 +223,59 @@ def test_identity_names_the_paths_without_their_folders(tmp_path: Path) -> None:
 def test_a_stop_request_is_honoured_between_records(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(lines(*({"text": str(number)} for number in range(100))))
     stop = StopRequest()
-    (part,) = LocalFiles(FilesSource(paths=[str(tmp_path)])).parts()
-    records = part.read(stop)
+    (task,) = tasks(LocalFiles(FilesSource(paths=[str(tmp_path)])))
+    records = task.read(stop)
     next(records)
     stop.request(2)
     with pytest.raises(Interrupted):
         list(records)
+
+
+# --- cutting and bundling ----------------------------------------------------------------------------------------
+
+
+def test_small_files_are_bundled_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_files, "BUNDLE_FILES", 7)
+    monkeypatch.setattr(local_files, "PIECE_BYTES", 1_000)
+    for number in range(30):
+        size = 900 if number == 20 else 10
+        (tmp_path / f"{number:02}.txt").write_text("x" * size)
+    source = LocalFiles(FilesSource(paths=[str(tmp_path)]))
+    bundles = tasks(source)
+    names = ["files:00.txt and 6 more", "files:07.txt and 6 more", "files:14.txt and 6 more", "files:21.txt and 6 more"]
+    assert [task.name for task in bundles] == [*names, "files:28.txt and 1 more"]
+    assert sum(task.size for task in bundles) == 29 * 10 + 900
+    assert ids(read(tmp_path)) == [f"files:{number:02}.txt" for number in range(30)]
+    monkeypatch.setattr(local_files, "PIECE_BYTES", 905)
+    assert [task.size for task in tasks(source)] == [70, 70, 60, 900, 70, 20]
+
+
+def test_large_files_are_cut_and_read_as_whole_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"text": f"{number} " + "ä" * (number % 50)} for number in range(500)]
+    (tmp_path / "a.jsonl").write_bytes(b"\n" + lines(*rows, b"{\n", {"text": "end"})[:-1])
+    (tmp_path / "b.txt").write_text("between")
+    table = pyarrow.table({"text": [row["text"] for row in rows]})
+    parquet.write_table(table, tmp_path / "c.parquet", row_group_size=50)
+    (tmp_path / "d.jsonl.zst").write_bytes(zstandard.compress(lines(*rows)))
+    whole = read(tmp_path)
+    assert len(tasks(LocalFiles(FilesSource(paths=[str(tmp_path)])))) == 1
+    monkeypatch.setattr(local_files, "_CUT_BYTES", 0)
+    monkeypatch.setattr(local_files, "cut", lambda stream, name: cut(stream, name, 3_000))
+    pieces = tasks(LocalFiles(FilesSource(paths=[str(tmp_path)])))
+    assert len({task.name for task in pieces}) == len(pieces) > 10
+    assert [record for task in pieces for record in task.read(StopRequest())] == whole
+    assert [task.name for task in pieces if "jsonl.zst" in task.name] == ["files:d.jsonl.zst"]
+    # Apart and in any order, as workers take them.
+    apart = {task.name: list(task.read(StopRequest())) for task in reversed(pieces)}
+    assert [record for task in pieces for record in apart[task.name]] == whole
+    assert bad(whole) == [("a.jsonl", 502, "not valid JSON")]
+
+
+def test_plain_json_is_taken_by_name_and_not_from_folders(tmp_path: Path) -> None:
+    (tmp_path / "dataset_info.json").write_text('{\n "splits": 1\n}')
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "rows.json.gz").write_bytes(gzip.compress(lines({"text": "one"})))
+    (tmp_path / "alpaca.json").write_text(json.dumps([{"text": "1"}, {"text": "2"}], indent=1))
+    assert ids(read(tmp_path)) == ["files:a.txt", "files:rows.json.gz:1"]
+    assert ids(read(tmp_path / "alpaca.json")) == ["files:alpaca.json:1", "files:alpaca.json:2"]
+    assert ids(read(tmp_path / "a*.json")) == ["files:alpaca.json:1", "files:alpaca.json:2"]
