@@ -12,8 +12,8 @@ Near-duplicate search and decontamination compare texts by these. Normalisation 
 - Han, kana, Thai, Lao, Burmese and Khmer are written without spaces: each of their characters is a word.
 
 This follows the text normalisation of datatrove (`simplify_text`, Penedo et al., arXiv:2406.17557, section 3.4), which
-drops every nonspacing mark and leaves the cutting of words to a tokenizer per language. The tables come from the running
-Python's `unicodedata`, so letters that a later Unicode adds count as separators until then.
+drops every nonspacing mark and leaves the cutting of words to a tokenizer per language. The tables come from the
+running Python's `unicodedata`, so letters that a later Unicode adds count as separators until then.
 
 A word's hash is multiplicative over its code points; a shingle's is the polynomial of its words' hashes modulo 2^64,
 kept while rolling as in Karp and Rabin (1987), then mixed. Two different shingles agree with probability about 2^-64.
@@ -52,7 +52,7 @@ _START = np.uint64(0x243F6A8885A308D3)
 _DIGIT = np.uint32(ord("0"))
 
 # Places in the state that is handed from one call of `next_shingles` to the next; from _RING on the window's words.
-_LETTERS, _LAST, _ROLLING, _SEEN, _POWER, _RING = range(6)
+_LETTERS, _LAST, _ROLLING, _SLOT, _FULL, _POWER, _RING = range(7)
 
 
 @lru_cache(maxsize=1)
@@ -96,7 +96,7 @@ def _is_diacritic(character: str) -> bool:
     return place == 1 or 10 <= place <= 36 or 200 <= place <= 240
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def mixed(value: np.uint64) -> np.uint64:
     """All bits of the result depend on all bits of the value (the finaliser of splitmix64); a bijection."""
     value = (value ^ (value >> np.uint64(30))) * _MIX_1
@@ -104,7 +104,7 @@ def mixed(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _decoded(data: Bytes, position: int) -> tuple[np.uint32, int]:
     """The code point of two to four bytes and its length; bytes that are no UTF-8 count as separators of length 1."""
     lead = np.uint32(data[position])
@@ -117,21 +117,22 @@ def _decoded(data: Bytes, position: int) -> tuple[np.uint32, int]:
     return code, length
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _add_word(letters: np.uint64, state: Hashes, words: int, out: Hashes, written: int) -> int:
+@njit(cache=True, nogil=True)
+def _add_word(letters: np.uint64, state: Hashes, out: Hashes, written: int) -> int:
     """Ends a word: rolls the window on and, once it is full, writes the shingle's hash. Returns the new count."""
     word = mixed(letters)
-    seen = state[_SEEN]
-    slot = _RING + int(seen % np.uint64(words))
+    slot = state[_SLOT]
     rolling = state[_ROLLING] * _WORD + word - state[slot] * state[_POWER]
-    state[slot], state[_ROLLING], state[_SEEN] = word, rolling, seen + np.uint64(1)
-    if seen + np.uint64(1) >= np.uint64(words):
-        out[written] = mixed(rolling)
-        written += 1
-    return written
+    state[slot], state[_ROLLING] = word, rolling
+    slot += np.uint64(1)
+    if slot == np.uint64(state.size):
+        slot, state[_FULL] = np.uint64(_RING), np.uint64(1)
+    state[_SLOT] = slot
+    out[written] = mixed(rolling)  # overwritten by the next while the window is not full
+    return written + int(state[_FULL])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def next_shingles(
     data: Bytes, position: int, state: Hashes, fold: npt.NDArray[np.uint32], out: Hashes
 ) -> tuple[int, int]:
@@ -147,19 +148,26 @@ def next_shingles(
     Returns:
         Where to go on (above the text's length when all is done), and how many hashes were written.
     """
-    words = state.size - _RING
     letters = state[_LETTERS]
     last = np.uint32(state[_LAST])
     written = 0
     while position <= data.size and written + 1 < out.size:  # a step writes at most two
-        length = 1
         value = np.uint32(ENDS_WORD)
-        if position < data.size:
-            code = np.uint32(data[position])
-            if code >= np.uint32(0x80):
-                code, length = _decoded(data, position)
-            if code < np.uint32(_TABLE):
-                value = fold[code]
+        # Most bytes are ASCII letters within a word: a loop of their own, as short as can be.
+        while position < data.size:
+            byte = data[position]
+            value = fold[byte]
+            if byte >= np.uint8(0x80) or value <= _DIGIT:
+                break
+            letters = (letters ^ np.uint64(value)) * _LETTER
+            last = value
+            position += 1
+        length = 1
+        if position < data.size and data[position] >= np.uint8(0x80):
+            code, length = _decoded(data, position)
+            value = fold[code] if code < np.uint32(_TABLE) else np.uint32(ENDS_WORD)
+        elif position == data.size:
+            value = np.uint32(ENDS_WORD)
         position += length
         if value == np.uint32(VANISHES):
             continue
@@ -169,10 +177,10 @@ def next_shingles(
             last = value
             continue
         if last != np.uint32(ENDS_WORD):
-            written = _add_word(letters, state, words, out, written)
+            written = _add_word(letters, state, out, written)
             letters, last = _START, np.uint32(ENDS_WORD)
         if value != np.uint32(ENDS_WORD):
-            written = _add_word((_START ^ np.uint64(value)) * _LETTER, state, words, out, written)
+            written = _add_word((_START ^ np.uint64(value)) * _LETTER, state, out, written)
     state[_LETTERS], state[_LAST] = letters, np.uint64(last)
     return position, written
 
@@ -180,12 +188,12 @@ def next_shingles(
 def new_state(words: int) -> Hashes:
     """What `next_shingles` starts a text with, for shingles of this many words."""
     state = np.zeros(_RING + words, np.uint64)
-    state[_LETTERS] = _START
+    state[_LETTERS], state[_SLOT] = _START, _RING
     state[_POWER] = pow(int(_WORD), words, 1 << 64)
     return state
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _all_shingles(data: Bytes, state: Hashes, fold: npt.NDArray[np.uint32]) -> Hashes:
     out = np.empty(data.size + 2, np.uint64)
     _, written = next_shingles(data, 0, state, fold, out)

@@ -1,7 +1,7 @@
 """MinHash signatures in bands, from raw UTF-8 bytes.
 
-The signature of a text is, for each of bands x rows hash functions, the smallest value over its shingles (Broder, "On the
-resemblance and containment of documents", 1997): two texts agree in one place with probability s, their shingles'
+The signature of a text is, for each of bands x rows hash functions, the smallest value over its shingles (Broder, "On
+the resemblance and containment of documents", 1997): two texts agree in one place with probability s, their shingles'
 Jaccard similarity. Each band of rows is folded into one 64-bit hash, so that two texts agree on a band with probability
 s^rows and on at least one with 1 - (1 - s^rows)^bands (Leskovec et al., Mining of Massive Datasets, section 3.4).
 
@@ -28,7 +28,7 @@ _BAND = np.uint64(0x9E3779B97F4A7C15)
 Values = npt.NDArray[np.uint32]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _lower(minima: Values, values: Values, a: Values, b: Values) -> None:
     """Takes shingles into the minima of all functions; all uint32, `minima`, `a` and `b` a multiple of _TOGETHER long.
 
@@ -47,7 +47,7 @@ def _lower(minima: Values, values: Values, a: Values, b: Values) -> None:
         minima[first], minima[first + 1], minima[first + 2], minima[first + 3] = m0, m1, m2, m3
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _signature(
     data: Bytes, state: Hashes, fold: Values, a: Values, b: Values, chunk: Hashes, values: Values, minima: Values
 ) -> int:
@@ -63,7 +63,7 @@ def _signature(
     return shingles
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _fold_bands(minima: Values, rows: int, out: Hashes) -> None:
     for band in range(out.size):
         folded = np.uint64(band)
