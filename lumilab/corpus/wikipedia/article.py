@@ -24,7 +24,7 @@ class Mark:
     SUPERSCRIPT = "\x04"
     SCRIPT_END = "\x05"
     PIPE = "\x06"  # a | that separates nothing
-    ALL = re.compile("[\x01-\x06]")
+    ALL = re.compile("[\x00-\x06]")
 
 
 # Sections without running text, in the larger Wikipedias; compared in lower case.
@@ -51,7 +51,8 @@ APPENDICES = frozenset(
 _CLOSERS = re.compile(r"\}\}+|\]\]+|\|+\}+")  # what no opening belongs to
 _SPACES = re.compile("  +")
 # In a line where something was left out, each place of that is at most one mark with one space on either side.
-_GONE_RUN = re.compile("(?<![ \x01])[ \x01]+")
+_GONE_RUN = re.compile(" ?\x01[ \x01]*")
+_GONE_START = re.compile("^ ?\x01[\x01 ,;:.]*")
 _EMPTY_BRACKETS = re.compile(r"[ \xa0]?(?:\([\s\x01,;:/]*\)|\[[\s\x01,;:/]*\])")
 _BRACKET_START = re.compile(r"([(\[])[\s\x01,;:]+")
 _BRACKET_END = re.compile(r"(?<![\s\x01,;:])[\s\x01,;:]+([)\]])")
@@ -141,10 +142,10 @@ def tidy(line: str) -> str:
         line = _SCRIPT_LEFT.sub("", _SCRIPT.sub(_script, line))
     if "\t" in line:
         line = line.replace("\t", " ")
-    if Mark.GONE in line:
-        line = _without_gaps(line)
     if "  " in line:
         line = _SPACES.sub(" ", line)
+    if Mark.GONE in line:
+        line = _SPACES.sub(" ", _without_gaps(line))
     return line.strip(" ")
 
 
@@ -175,8 +176,8 @@ def _without_gaps(line: str) -> str:
     def where_gone(replacement: str) -> Callable[[re.Match[str]], str]:
         return lambda found: found.expand(replacement) if Mark.GONE in found[0] else found[0]
 
-    line = _GONE_RUN.sub(lambda run: f" {Mark.GONE} " if " " in run[0] and Mark.GONE in run[0] else run[0].strip(" ") or " ", line)
-    line = re.sub("\x01\x01+", Mark.GONE, line)
+    line = _GONE_RUN.sub(lambda run: f" {Mark.GONE} " if " " in run[0] else Mark.GONE, line)
+    line = _GONE_START.sub("", line)
     line = _EMPTY_BRACKETS.sub(where_gone(""), line)
     line = _BRACKET_START.sub(where_gone(r"\1"), line)
     line = _BRACKET_END.sub(where_gone(r"\1"), line)

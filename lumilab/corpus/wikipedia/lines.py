@@ -53,8 +53,9 @@ def _add_item(article: Article, line: str, numbers: list[int]) -> None:
     depth = len(marks) - 1
     text = inline(line[signs.end() :])
     if not marks.endswith("#"):
+        indentation = "  " * depth if marks[0] in "*#" else ""
         del numbers[depth:]
-        article.line(text, "  " * depth + "- " if marks.endswith("*") else "")
+        article.line(text, "  " * depth + "- " if marks.endswith("*") else indentation)
         return
     del numbers[depth + 1 :]
     numbers += [0] * (depth + 1 - len(numbers))

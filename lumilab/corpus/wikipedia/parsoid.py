@@ -134,9 +134,9 @@ class _Writer:
             self._in_heading = False
         elif tag in ("ul", "ol"):
             self._end_line()
-            self._prefix = ""
             if self._lists:
                 self._lists.pop()
+            self._prefix = "  " * len(self._lists)
             if not self._lists:
                 self._article.gap()
         elif tag in _BLOCKS:
@@ -204,7 +204,7 @@ class _Writer:
             text = _SPACE.sub(" ", "".join(self._pieces))
             self._pieces.clear()
             if self._article.line(text, self._prefix):
-                self._prefix = ""  # only the first line of an item has its sign
+                self._prefix = "  " * len(self._lists)  # only the first line of an item has its sign
 
 
 def _is_left_out(tag: str, attributes: etree._Attrib) -> bool:

@@ -136,12 +136,15 @@ _RANGES = {
     "to(-)": " to ", "and(-)": " and ", "*": " × ", "xx": " × ", "&": " and ",
 }  # fmt: skip
 _NUMBER = re.compile(r"[-+−]?[\d.,]*\d[\d.,/+ ]*(?:e[-+]?\d+)?", re.IGNORECASE)
+_RANGE = re.compile(r"([\d.,]+) ?[-–] ?([\d.,]+)")
 _MONTHS = "January February March April May June July August September October November December".split()
 
 
 def _convert(arguments: Arguments) -> str:
     """{{convert|5|to|10|km|mi}}: 5 to 10 km. What it is converted to would have to be computed, and says no more."""
-    words = arguments.numbered
+    words = arguments.numbered.copy()
+    if words and (ends := _RANGE.fullmatch(words[0])):
+        words[:1] = [ends[1], "-", ends[2]]
     if not words or not _NUMBER.fullmatch(words[0]):
         return ""
     text, position = words[0], 1

@@ -45,7 +45,8 @@ _TAG_NAMES = "|".join(sorted(_RAW_TAGS | _BLOCK_TAGS | set(_OTHER_TAGS), key=len
 
 _TOKEN = re.compile(
     rf"""
-      \{{\{{+ | \}}\}}+ | \[\[+ | \[(?=(?:https?|ftps?|mailto|irc|news|tel|bitcoin|magnet)?:?//|mailto:) | \]+
+      \[\[(?P<target>[^\[\]{{}}|<>\n:\#/]+)(?:\|(?P<label>[^\[\]{{}}|<>\n]+))?\]\]  # most links, as a whole
+    | \{{\{{+ | \}}\}}+ | \[\[+ | \[(?=(?:https?|ftps?|mailto|irc|news|tel|bitcoin|magnet)?:?//|mailto:) | \]+
     | <(?i:/?(?:{_TAG_NAMES}))(?=[\s/>])[^<>]*>
     | \n[ \t:*#]*\{{\|(?!\}}\}}) | \n[ \t]*\|\}}(?!\}})
     | \n(?==[^\n]*=[ \t]*(?:\n|\Z) | [ \t]*\n)
@@ -145,6 +146,9 @@ class _Scanner:
             if start > self._position:
                 stack[-1].pieces.append(text[self._position : start])
             self._position = token.end()
+            if token["target"]:
+                stack[-1].pieces.append(token["label"] or token["target"].replace("_", " "))
+                continue
             word = token[0]
             handlers[word[0]](word)
         stack[-1].pieces.append(text[self._position :])
