@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
 from pathlib import PurePath
-from types import BuiltinFunctionType, FunctionType
+from types import FunctionType
 from typing import Any
 
 from lumilab.work.phases import Phase
@@ -54,7 +54,7 @@ class Plans:
 
 
 def describe(value: Any) -> Any:
-    """The value as JSON values that are equal if, and only if, the value means the same.
+    """The value as JSON values whose texts are equal if, and only if, the values mean the same.
 
     Dataclasses and pydantic models are described by class and fields, without the fields that a recipe marks
     `runtime`, which change no result; paths as they are written; functions and classes by their names.
@@ -81,7 +81,7 @@ def _describe_parts(value: Any) -> Any:
             parts = _sorted([[describe(key), describe(item)] for key, item in value.items()])
         case set() | frozenset():
             parts = _sorted([describe(item) for item in value])
-        case FunctionType() | BuiltinFunctionType() | type():
+        case FunctionType() | type():
             parts = _name(value)
         case partial():
             parts = [describe(part) for part in (value.func, value.args, value.keywords)]

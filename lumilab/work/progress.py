@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Te
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+BYTES = "bytes"  # the unit that is shown as kB, MB and GB
 PLAIN_INTERVAL = 10.0  # seconds between the lines of one task when the output is not a terminal
 
 
@@ -52,7 +53,7 @@ class Task:
     def describe(self) -> str:
         """Rate, remaining time and facts in one line."""
         rate = self.rate()
-        parts = [f"{format_count(rate)} {self.unit}/s"]
+        parts = [f"{format_bytes(rate)}/s" if self.unit == BYTES else f"{format_count(rate)} {self.unit}/s"]
         if self.total is not None and rate > 0 and self.done < self.total:
             parts.append(f"{format_seconds((self.total - self.done) / rate)} left")
         parts += [f"{name} {value}" for name, value in self.facts.items()]
@@ -62,7 +63,8 @@ class Task:
         """What was done in how long, once it is done."""
         seconds = time.monotonic() - self._started
         facts = "".join(f" · {name} {value}" for name, value in self.facts.items())
-        return f"{self.name}: {self.done:,} {self.unit} in {format_seconds(seconds)}{facts}"
+        done = format_bytes(self.done) if self.unit == BYTES else f"{self.done:,} {self.unit}"
+        return f"{self.name}: {done} in {format_seconds(seconds)}{facts}"
 
 
 class Reporter:
