@@ -12,14 +12,14 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lumilab.artifact import Artifact, ArtifactBuilder, record_raw_files
 from lumilab.corpus.card import write_card
-from lumilab.corpus.decontamination import ContaminationOrder, gather_contamination
 from lumilab.corpus.deduplication import find_duplicates
-from lumilab.corpus.plan import corpus_identity, open_sources, plan_reading, raw_paths
+from lumilab.corpus.plan import check_libraries, corpus_identity, open_sources, plan_reading, raw_paths
 from lumilab.corpus.reading import QUARANTINE, TALLIES, ReadOrder, quarantined, read_segment
 from lumilab.corpus.segment import Segment
 from lumilab.corpus.shards import SHARD, SHARD_TALLIES, Piece, plan_shards, shard_name, write_ordered_shard
@@ -28,9 +28,10 @@ from lumilab.corpus.tally import EXAMPLES, Tally, totals
 from lumilab.errors import InputError
 from lumilab.recipe.corpus import CorpusConfig
 from lumilab.work.context import WorkContext
-from lumilab.work.phases import Done, Phase
+from lumilab.work.executors import workers_for
+from lumilab.work.phases import Done, Phase, Workers
 from lumilab.work.progress import format_count
-from lumilab.work.workers import Rank, workers_for
+from lumilab.work.ranks import Rank
 
 
 def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank: Rank | None = None) -> Artifact | None:
@@ -47,18 +48,21 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank:
         rank: which of several processes this is that build the same corpus on a shared file system.
 
     Returns:
-        The artifact; None for a rank other than the first, which publishes.
+        The artifact; None in a rank that leaves the publishing to another.
 
     Raises:
         InputError: raw data is missing, too much of it is unreadable, nothing is left of it, or it changed while it
             was being read.
         ConfigError: two sources have one name.
     """
+    check_libraries(config)
     sources = open_sources(config)
     paths = raw_paths(config, sources)
     unchanged = Unchanged(paths)
+    files, roots = inventory(paths)
     work = target.with_name(f".{target.name}.work")
-    workers = workers_for(config.executor, config.workers, work, context, rank)
+    basis = [corpus_identity(config), [asdict(file) for file in files]]
+    workers = workers_for("ranks" if rank else config.executor, work, context, config.workers, rank=rank, basis=basis)
     orders = plan_reading(config, sources, _contamination(config, workers))
     segments = _Segments(orders, workers.run(_reading(orders)))
     _check_readable(config, segments.tallies(), {file.root: file.folder for file in paths})
@@ -67,7 +71,7 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank:
     report = find_duplicates(segments.segments, [priorities[order.source] for order in orders], config, workers, work)
     shards = workers.run(_writing(config, segments.pieces(report.verdicts)))
     unchanged.check()
-    if rank is not None and rank.number > 0:
+    if not workers.leave():
         return None
     with ArtifactBuilder(target, kind="corpus", config={"corpus": corpus_identity(config)}) as builder:
         for number, done in enumerate(shards):
@@ -75,7 +79,7 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank:
         with builder.open(QUARANTINE) as quarantine:
             for folder in segments.folders:
                 quarantine.writelines(quarantined(folder))
-        record_raw_files(builder, *inventory(paths))
+        record_raw_files(builder, files, roots)
         tallies = segments.tallies(*(done.folder / SHARD_TALLIES for done in shards))
         write_card(builder, config, tallies, report)
         builder.statistics = totals(tallies) | {"parts": [tally.counts() for tally in tallies]}
@@ -88,6 +92,8 @@ def _contamination(config: CorpusConfig, workers: Workers) -> Path | None:
     """The file of what evaluation sets hold, made first: every reading task looks into it."""
     if config.decontamination is None:
         return None
+    from lumilab.corpus.decontamination import ContaminationOrder, gather_contamination
+
     orders = [ContaminationOrder(config.decontamination)]
     phase = Phase("evaluation-sets", "Reading the evaluation sets", gather_contamination, orders, [1], unit="sets")
     return workers.run(phase)[0].folder

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lumilab.artifact import RawFile
-from lumilab.corpus.reading import ReadOrder
+from lumilab.corpus.reading import ReadOrder, filters_anything
 from lumilab.corpus.sources.finding import path_names
-from lumilab.corpus.sources.hub_dataset import HubDataset
 from lumilab.corpus.sources.local_files import LocalFiles
 from lumilab.corpus.sources.python_installation import interpreter
 from lumilab.corpus.sources.python_library import PythonLibrary
 from lumilab.corpus.sources.source import Part, RawPath, Source, inventory
-from lumilab.corpus.sources.web import WebPages
-from lumilab.corpus.sources.wikipedia import Wikipedia
 from lumilab.errors import ConfigError
 from lumilab.recipe.corpus import (
     CorpusConfig,
@@ -72,23 +70,34 @@ def open_sources(config: CorpusConfig) -> list[Source]:
 
 
 def _open(section: FilesSource | HubSource | PythonSource | WebSource | WikipediaSource) -> Source:
+    """The source of a section; what reads it is imported only where it is asked for."""
     match section:
         case FilesSource():
             return LocalFiles(section)
-        case WikipediaSource():
-            return Wikipedia(section)
-        case WebSource():
-            return WebPages(section)
-        case HubSource():
-            return HubDataset(section)
         case PythonSource():
             return PythonLibrary(section)
+        case WikipediaSource():
+            from lumilab.corpus.sources.wikipedia import Wikipedia
+
+            return Wikipedia(section)
+        case WebSource():
+            from lumilab.corpus.sources.web import WebPages
+
+            return WebPages(section)
+        case HubSource():
+            from lumilab.corpus.sources.hub_dataset import HubDataset
+
+            return HubDataset(section)
 
 
 def raw_paths(config: CorpusConfig, sources: Sequence[Source]) -> list[RawPath]:
     """Every raw file: of the sources and of the evaluation sets that are kept out."""
     paths = [file for source in sources for file in source.raw_paths()]
-    return paths if config.decontamination is None else [*paths, *evaluation_files(config.decontamination)]
+    if config.decontamination is None:
+        return paths
+    from lumilab.corpus.decontamination import evaluation_files
+
+    return [*paths, *evaluation_files(config.decontamination)]
 
 
 def plan_reading(config: CorpusConfig, sources: Sequence[Source], contamination: Path | None) -> list[ReadOrder]:
@@ -103,3 +112,27 @@ def plan_reading(config: CorpusConfig, sources: Sequence[Source], contamination:
         groups = [parts] if config.limit is not None else [[Part(p.name, [task])] for p in parts for task in p.tasks]
         orders += [ReadOrder(config, source.name, tuple(group), contamination) for group in groups]
     return orders
+
+
+def check_libraries(config: CorpusConfig) -> None:
+    """Says at the start which libraries of the `corpus` extra this configuration needs and does not find.
+
+    Raises:
+        ConfigError: some are missing.
+    """
+    kinds = {section.kind for section in config.sources}
+    compiled = config.deduplicate == "minhash" or config.decontamination is not None or filters_anything(config.filters)
+    wanted = {
+        "numba": compiled,
+        "trafilatura": "web" in kinds,
+        "fastwarc": "web" in kinds,
+        "pyarrow": "hub" in kinds,
+        "ftfy": config.cleaning.mojibake,
+    }
+    missing = [name for name, needed in wanted.items() if needed and importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"This corpus needs {' and '.join(missing)}, which are not installed",
+            where="corpus",
+            mend="install them with `pip install 'lumilab[corpus]'`.",
+        )

@@ -12,21 +12,25 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lumilab.artifact import canonical_json
 from lumilab.corpus.cleaning import clean
-from lumilab.corpus.decontamination import Contamination
-from lumilab.corpus.deduplication.minhash import MinHasher
 from lumilab.corpus.document import BadRecord, Document, Record, Skipped
-from lumilab.corpus.filters import build_filters
 from lumilab.corpus.personal_data import scrub
 from lumilab.corpus.segment import SegmentWriter
 from lumilab.corpus.shards import to_line
 from lumilab.corpus.sources.source import Part
 from lumilab.corpus.tally import Tally
 from lumilab.recipe.corpus import CorpusConfig
+from lumilab.recipe.filters import FiltersConfig
+from lumilab.recipe.section import Section
 from lumilab.work.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from lumilab.corpus.decontamination import Contamination
+    from lumilab.corpus.deduplication.minhash import MinHasher
+    from lumilab.corpus.filters import Filters
 
 QUARANTINE = "quarantine.jsonl"
 TALLIES = "tallies.json"
@@ -98,14 +102,34 @@ def _take(record: Record, tally: Tally, refine: Refinery, segment: SegmentWriter
         segment.write(document, to_line(document), len(data), content, bands)
 
 
+def filters_anything(config: FiltersConfig) -> bool:
+    """Whether any filter is on."""
+    return any(isinstance(getattr(config, name), Section) for name in FiltersConfig.model_fields)
+
+
 class Refinery:
-    """What is done to each document of a task: the same object for all, because the filters take time to set up."""
+    """What is done to each document of a task: the same object for all, because the filters take time to set up.
+
+    What the configuration does not ask for is not imported: compiled filters and hashes need libraries of their own.
+    """
 
     def __init__(self, config: CorpusConfig, contamination: Path | None) -> None:
         self._config = config
-        self._filters = build_filters(config.filters)
-        self._contamination = Contamination.load(contamination) if contamination and config.decontamination else None
-        self.hasher = MinHasher(config.minhash) if config.deduplicate == "minhash" else None
+        self._filters: Filters | None = None
+        self._contamination: Contamination | None = None
+        self.hasher: MinHasher | None = None
+        if filters_anything(config.filters):
+            from lumilab.corpus.filters import build_filters
+
+            self._filters = build_filters(config.filters)
+        if contamination is not None:
+            from lumilab.corpus.decontamination import Contamination
+
+            self._contamination = Contamination.load(contamination)
+        if config.deduplicate == "minhash":
+            from lumilab.corpus.deduplication.minhash import MinHasher
+
+            self.hasher = MinHasher(config.minhash)
 
     def __call__(self, document: Document) -> tuple[Document, str | None]:
         """The document as it goes into the corpus, or as it was when it was dropped and the reason why."""

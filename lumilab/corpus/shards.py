@@ -20,7 +20,6 @@ import zstandard
 
 from lumilab.artifact import Artifact, canonical_json
 from lumilab.corpus.compression import DAMAGE, open_plain
-from lumilab.corpus.deduplication import REASONS
 from lumilab.corpus.document import Document
 from lumilab.corpus.segment import FACTS, Segment
 from lumilab.corpus.tally import Tally
@@ -32,6 +31,7 @@ COMPRESSION_LEVEL = 3
 BLOCK_BYTES = 1 << 20
 SHARD = "shard.jsonl.zst"
 SHARD_TALLIES = "tallies.json"
+DROPPED_AS = {1: "duplicate", 2: "near duplicate"}  # what deduplication says of a document; 0 stays
 
 
 def shard_name(number: int) -> str:
@@ -95,7 +95,7 @@ class Piece:
 
     Attributes:
         source, part: where they came from.
-        verdicts: file with a number for each document of the segment: 0 stays, others are REASONS; None if all stay.
+        verdicts: file with a number for each document of the segment: 0 stays, others are DROPPED_AS; None if all stay.
     """
 
     source: str
@@ -179,4 +179,4 @@ def _lines(piece: Piece, tally: Tally, stop: StopRequest) -> Iterator[bytes]:
             yield line
         else:
             document = orjson.loads(line)
-            tally.drop(document["id"], document["text"], REASONS[verdict])
+            tally.drop(document["id"], document["text"], DROPPED_AS[verdict])

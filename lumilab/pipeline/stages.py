@@ -57,13 +57,13 @@ class Stage:
 
 
 def _corpus_config(recipe: Recipe) -> dict[str, Any]:
-    from lumilab.corpus.build import corpus_identity
+    from lumilab.corpus.plan import corpus_identity
 
     return {"corpus": corpus_identity(recipe.corpus)}
 
 
 def _corpus_raw(recipe: Recipe) -> RawInventory:
-    from lumilab.corpus.build import raw_inventory
+    from lumilab.corpus.plan import raw_inventory
 
     return raw_inventory(recipe.corpus)
 
@@ -71,7 +71,9 @@ def _corpus_raw(recipe: Recipe) -> RawInventory:
 def _build_corpus(job: Job) -> Artifact:
     from lumilab.corpus.build import build_corpus
 
-    return build_corpus(job.recipe.corpus, job.target, job.context)
+    artifact = build_corpus(job.recipe.corpus, job.target, job.context)
+    assert artifact is not None  # one process builds it alone
+    return artifact
 
 
 def _build_tokenizer(job: Job) -> Artifact:
@@ -176,6 +178,7 @@ STAGES: tuple[Stage, ...] = (
         raw=_corpus_raw,
         build=_build_corpus,
         place="corpus/{key}",
+        version=2,
     ),
     Stage(
         name="tokenizer",

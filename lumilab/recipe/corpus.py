@@ -92,7 +92,7 @@ class CleaningConfig(Section):
 
 
 class MinHashConfig(Section):
-    """How near-duplicates are found: MinHash signatures in bands (Leskovec et al., Mining of Massive Datasets, ch. 3)."""
+    """Finding near-duplicates by MinHash signatures in bands (Leskovec et al., Mining of Massive Datasets, ch. 3)."""
 
     words: Count = setting(5, "words in a shingle")
     bands: Count = setting(14, "bands of the signature; two documents meet if they agree on one of them")
@@ -125,7 +125,7 @@ class CorpusConfig(Section):
     decontamination: DecontaminationConfig | None = setting(None, "drop what evaluation sets hold; null for nothing")
     min_characters: int = setting(40, "shorter documents are dropped", ge=0)
     limit: int | None = setting(None, "stop after this many raw documents of each source (for trials)", ge=1)
-    max_bad_share: Share = setting(0.01, "fail when more than this share of the raw records cannot be read")
+    max_bad_share: Share = runtime(0.01, "fail when more than this share of the raw records cannot be read")
     shard_documents: Count = setting(20_000, "documents in each output file")
     workers: int | None = runtime(None, "processes at work; null for one per core", ge=1)
     executor: Literal["local", "ray"] = runtime("local", "where they run: on this machine, or on a Ray cluster")
