@@ -38,7 +38,7 @@ def csv_rows(
                 if header is None:
                     return  # without names no field can be told from another
             elif header is None:
-                header = [field.removeprefix("\ufeff") for field in fields]
+                header = fields
                 if text_field is not None and text_field not in header:
                     yield BadRecord(root, name, None, f"no column {text_field!r}")
                     return
@@ -75,7 +75,7 @@ def _records(feed: _Feed, delimiter: str) -> Iterator[tuple[int, list[str] | str
 
 def _next_record(reader: Iterator[list[str]]) -> list[str]:
     """The module's limit on the length of a field belongs to the whole process, so it is raised for the call alone."""
-    before = csv.field_size_limit(MAX_LINE_BYTES)
+    before = csv.field_size_limit(MAX_LINE_BYTES + 1)
     try:
         return next(reader)
     finally:
@@ -128,9 +128,11 @@ class _Feed:
         self._number += 1
         if line is None:
             raise _TooLongError
+        if self._number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
         self._taken.append(line)
-        self._size += len(line)
-        if self._size > MAX_LINE_BYTES:
+        self._size += len(line) + 1
+        if self._size > MAX_LINE_BYTES + 1:
             self.overflowed = True
             raise csv.Error("record too long")
         if b"\0" in line:
