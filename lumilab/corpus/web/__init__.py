@@ -1,0 +1,1 @@
+"""Web pages: their encoding, their main text, and the archives that crawlers keep them in."""
