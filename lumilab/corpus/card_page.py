@@ -1,0 +1,375 @@
+"""The corpus card as one page: plots, tables and samples, complete in itself.
+
+Nothing runs in it and nothing is fetched, which its content security policy also forbids to whatever a document's
+text may hold; every piece of text is escaped. The plots are those of `corpus.charts`, each with its numbers in a table.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lumilab.corpus.card_markdown import in_order, percent, shown_count, shown_reasons, shown_value
+from lumilab.corpus.card_style import STYLE
+from lumilab.corpus.charts import Bar, Spread, bar_chart, histogram, safe, spread_chart
+from lumilab.corpus.lengths import COLUMNS
+from lumilab.work.progress import format_bytes
+
+LANGUAGES_SHOWN = 12
+SPREADS_SHOWN = 24
+MEMBERS_SHOWN = 4  # of a cluster of near-duplicates
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def render_page(card: dict[str, Any]) -> str:
+    """The card (see `card.describe`) as one HTML page."""
+    sections = [
+        _summary(card),
+        _losses(card),
+        _sources(card),
+        _lengths(card),
+        _languages(card["totals"]),
+        _duplicates(card["duplicates"]),
+        _kept(card["parts"]),
+        _dropped(card["dropped"]),
+        _quarantine(card),
+        _settings(card["settings"]),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<title>Corpus card</title>\n<link rel="icon" href="data:,">\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"{''.join(section for section in sections if section)}</main>\n</body>\n</html>\n"
+    )
+
+
+# --- sections ------------------------------------------------------------------------------------------------------
+
+
+def _summary(card: dict[str, Any]) -> str:
+    total = card["totals"]
+    tiles = [
+        ("documents", f"{total['documents']:,}"),
+        ("characters", f"{total['characters']:,}"),
+        ("UTF-8 text", format_bytes(total["bytes"])),
+        ("raw records read", f"{total['read']:,}"),
+        ("of them kept", percent(total["documents"], total["read"])),
+        ("median length", f"{card['lengths']['p50'] or 0:,}"),
+    ]
+    shown = "".join(f"<div><dt>{safe(name)}</dt><dd>{safe(value)}</dd></div>" for name, value in tiles)
+    names = ", ".join(source["name"] for source in card["sources"])
+    return f'<h1>Corpus card</h1>\n<p class="note">Made from: {safe(names)}</p>\n<dl class="tiles">{shown}</dl>\n'
+
+
+def _losses(card: dict[str, Any]) -> str:
+    read, stages = card["totals"]["read"], card["stages"]
+    bars = [Bar("raw records", read, f"{read:,}")]
+    for stage in stages:
+        if stage["dropped"]:
+            shown = f"−{stage['dropped']:,} · {stage['left']:,} left"
+            bars.append(Bar(stage["stage"], stage["left"], shown, stage["dropped"]))
+    bars.append(Bar("documents", card["totals"]["documents"], f"{card['totals']['documents']:,}"))
+    words = f"Of {read:,} raw records {card['totals']['documents']:,} became documents of the corpus."
+    chart = bar_chart("losses", "From raw records to documents", words, bars, whole=read)
+    key = '<span class="key bar"></span> left after the stage, <span class="key lost"></span> left out by it.'
+    reasons = (
+        _table(
+            ("reason", "stage", "#records", "#share of raw records"),
+            [
+                (reason, facts["stage"], f"{facts['count']:,}", percent(facts["count"], read))
+                for reason, facts in in_order(card["dropped"])
+            ],
+        )
+        if card["dropped"]
+        else "<p>Nothing was dropped.</p>"
+    )
+    numbers = _table(
+        ("stage", "#left out", "#share of raw records", "#left"),
+        [
+            (stage["stage"], f"{stage['dropped']:,}", percent(stage["dropped"], read), f"{stage['left']:,}")
+            for stage in stages
+        ],
+    )
+    return _section(
+        "From raw records to documents",
+        _figure(chart, f"In the order in which a record meets them: {key}"),
+        _folded("The numbers of each stage", numbers),
+        "<h3>Reasons</h3>",
+        reasons,
+    )
+
+
+def _sources(card: dict[str, Any]) -> str:
+    total = card["totals"]["characters"]
+    sources = card["sources"]
+    bars = [
+        Bar(source["name"], source["characters"], percent(source["characters"], total))
+        for source in sorted(sources, key=lambda source: (-source["characters"], source["name"]))
+    ]
+    chart = bar_chart("sources", "Share of the text by source", "In characters of the kept documents.", bars, total)
+    licences = _table(
+        ("source", "kind", "licence", "#documents", "#characters", "#share of text"),
+        [
+            (
+                source["name"],
+                source["kind"],
+                source["licence"] or "not stated",
+                f"{source['documents']:,}",
+                f"{source['characters']:,}",
+                percent(source["characters"], total),
+            )
+            for source in sources
+        ],
+    )
+    parts = _table(
+        ("source", "part", "#read", "unreadable", "dropped", "#documents", "#characters"),
+        [
+            (
+                part["source"],
+                part["part"],
+                f"{part['read']:,}",
+                shown_reasons(part["unreadable"]),
+                shown_reasons(part["dropped"]),
+                f"{part['documents']:,}",
+                f"{part['characters']:,}",
+            )
+            for part in card["parts"]
+        ],
+    )
+    return _section(
+        "Sources and licences",
+        _figure(chart, "Share of the kept characters."),
+        licences,
+        _folded("What became of each part", parts),
+    )
+
+
+def _lengths(card: dict[str, Any]) -> str:
+    lengths, parts = card["lengths"], card["parts"]
+    if not lengths["histogram"]:
+        return ""
+    words = f"From {lengths['shortest']:,} to {lengths['longest']:,} characters, half of them up to {lengths['p50']:,}."
+    chart = histogram(
+        "lengths",
+        "Lengths of the documents",
+        words,
+        lengths["histogram"],
+        (lengths["p50"], f"median {lengths['p50']:,}"),
+        "characters (logarithmic)",
+    )
+    rows = [(part["source"], part["part"], part["lengths"]) for part in parts]
+    rows += [("all", "", lengths)] if len(rows) > 1 else []
+    quantiles = _table(
+        ("source", "part", *(f"#{column}" for column in COLUMNS)),
+        [(source, part, *(shown_count(own[column]) for column in COLUMNS)) for source, part, own in rows],
+    )
+    bins = _table(
+        ("#from", "#to", "#documents"),
+        [(f"{low:,}", f"{high - 1:,}", f"{count:,}") for low, high, count in lengths["histogram"]],
+    )
+    return _section(
+        "Length of the documents",
+        _figure(chart, "Documents by length, ten bins to each power of ten."),
+        _spreads(parts),
+        '<p class="note">Quantiles above 128 characters are rounded down by less than 1/64.</p>',
+        quantiles,
+        _folded("The bins", bins),
+    )
+
+
+def _spreads(parts: Sequence[dict[str, Any]]) -> str:
+    """The quantiles of each part side by side, where there is more than one with documents."""
+    spreads = [
+        Spread(
+            part["source"] if part["part"] == "files" else f"{part['source']}, {part['part']}",
+            *(max(part["lengths"][name], 1) for name in ("p05", "p25", "p50", "p75", "p95")),
+        )
+        for part in parts
+        if part["documents"]
+    ]
+    if len(spreads) < 2:
+        return ""
+    about = f"The middle half and the middle nine tenths of the documents of {min(len(spreads), SPREADS_SHOWN)} parts."
+    chart = spread_chart("spreads", "Lengths by source", about, spreads[:SPREADS_SHOWN], "characters (logarithmic)")
+    more = f" The first {SPREADS_SHOWN} of {len(spreads)} parts." if len(spreads) > SPREADS_SHOWN else ""
+    return _figure(
+        chart,
+        f"By source: the line holds nine tenths of the documents, the box half of them, the tick is the median.{more}",
+    )
+
+
+def _languages(total: dict[str, Any]) -> str:
+    if not total["languages"]:
+        return ""
+    ordered = sorted(total["languages"].items(), key=lambda item: (-item[1], item[0]))
+    unknown = total["documents"] - sum(total["languages"].values())
+    bars = [Bar(name, count, f"{count:,}") for name, count in ordered[:LANGUAGES_SHOWN]]
+    rest = sum(count for _, count in ordered[LANGUAGES_SHOWN:])
+    if rest:
+        bars.append(Bar(f"{len(ordered) - LANGUAGES_SHOWN} others", rest, f"{rest:,}"))
+    if unknown:
+        bars.append(Bar("not identified", unknown, f"{unknown:,}"))
+    chart = bar_chart("languages", "Languages", f"Documents in {len(ordered)} languages.", bars)
+    rows = [(name, f"{count:,}", percent(count, total["documents"])) for name, count in ordered]
+    return _section(
+        "Languages",
+        _figure(chart, "Documents by identified language."),
+        _folded("The numbers", _table(("language", "#documents", "#share"), rows)),
+    )
+
+
+def _duplicates(duplicates: dict[str, Any] | None) -> str:
+    if duplicates is None:
+        return ""
+    sizes = duplicates["sizes"]
+    if not sizes:
+        return _section("Duplicates", "<p>No two documents were found to repeat one another.</p>")
+    clusters = sum(count for _, count in sizes)
+    documents = sum(size * count for size, count in sizes)
+    words = (
+        f"{documents:,} documents lay in {clusters:,} clusters of documents that repeat one another; "
+        f"one of each was kept. The largest had {max(size for size, _ in sizes):,}."
+    )
+    bars = [Bar(f"{label} documents", count, f"{count:,}") for label, count in size_classes(sizes)]
+    chart = bar_chart("clusters", "Clusters of duplicates by size", words, bars)
+    numbers = _table(("#documents in the cluster", "#clusters"), [(f"{size:,}", f"{count:,}") for size, count in sizes])
+    return _section(
+        "Duplicates",
+        f"<p>{safe(words)}</p>",
+        _figure(chart, "Clusters by the number of their documents."),
+        _folded("The numbers", numbers),
+        *(_cluster(cluster) for cluster in duplicates["samples"]),
+    )
+
+
+def size_classes(sizes: Iterable[Sequence[int]]) -> list[tuple[str, int]]:
+    """Clusters counted by size, (size, count): 2, 3, 4, then 5 to 8, 9 to 16 and so on by doubling."""
+    classes: dict[tuple[int, int], int] = {}
+    for size, count in sizes:
+        high = 1 << (size - 1).bit_length()
+        bounds = (size, size) if size <= 4 else (high // 2 + 1, high)
+        classes[bounds] = classes.get(bounds, 0) + count
+    return [
+        (f"{low:,}" if low == high else f"{low:,} to {high:,}", count) for (low, high), count in sorted(classes.items())
+    ]
+
+
+def _cluster(cluster: dict[str, Any]) -> str:
+    members = cluster["members"]
+    first = members[0]["excerpt"]
+    shown = []
+    for number, member in enumerate(members[:MEMBERS_SHOWN]):
+        if number == 0:
+            fate, text = "kept", safe(first)
+        else:
+            likeness = member.get("similarity")
+            fate = "dropped" if likeness is None else f"dropped, similarity {likeness:.3f}"
+            text = _differences(first, member["excerpt"])
+        shown.append(_sample(member["id"], text, fate))
+    more = f", {len(shown)} of them shown" if cluster["size"] > len(shown) else ""
+    return f'<h3>A cluster of {cluster["size"]:,} documents{more}</h3><div class="samples">{"".join(shown)}</div>'
+
+
+def _differences(kept: str, other: str) -> str:
+    """The other text as HTML, with the words marked that the kept one does not have in their place."""
+    before, after = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (kept, other))
+    pieces = []
+    for kind, _, _, start, end in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        words = safe("".join(after[start:end]))
+        pieces.append(words if kind == "equal" or not words.strip() else f"<mark>{words}</mark>")
+    return "".join(pieces)
+
+
+def _kept(parts: Sequence[dict[str, Any]]) -> str:
+    blocks = []
+    for part in parts:
+        if part["samples"]:
+            samples = "".join(_sample(sample["id"], safe(sample["excerpt"])) for sample in part["samples"])
+            title = f"{part['source']}, {part['part']}"
+            blocks.append(f'<h3>{safe(title)}</h3><div class="samples">{samples}</div>')
+    return _section("Samples of the corpus", *blocks) if blocks else ""
+
+
+def _dropped(dropped: dict[str, dict[str, Any]]) -> str:
+    blocks = []
+    for reason, facts in in_order(dropped):
+        if facts["samples"]:
+            samples = "".join(_sample(sample["id"], safe(sample["excerpt"])) for sample in facts["samples"])
+            title = f'{safe(reason)} <span class="of">{facts["count"]:,} documents, {safe(facts["stage"])}</span>'
+            blocks.append(f'<details><summary>{title}</summary><div class="samples">{samples}</div></details>')
+    if not blocks:
+        return ""
+    words = "Up to ten documents for each reason, drawn evenly from all that it held; their beginnings."
+    return _section("Samples of what was dropped", f'<p class="note">{words}</p>', *blocks)
+
+
+def _quarantine(card: dict[str, Any]) -> str:
+    counts = card["totals"]["unreadable"]
+    if not counts:
+        return _section("Quarantine", "<p>Every raw record could be read.</p>")
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    examples = [
+        (
+            part["source"],
+            f"{record['file']}{'' if record['line'] is None else ':' + str(record['line'])}",
+            record["reason"],
+        )
+        for part in card["parts"]
+        for record in part["unreadable_examples"]
+    ]
+    return _section(
+        "Quarantine",
+        "<p>Raw records that could not be read; <code>quarantine.jsonl</code> lists all of them.</p>",
+        _table(
+            ("reason", "#records", "#share of raw records"),
+            [(reason, f"{count:,}", percent(count, card["totals"]["read"])) for reason, count in ordered],
+        ),
+        _folded("The first of each source", _table(("source", "place", "reason"), examples)),
+    )
+
+
+def _settings(settings: dict[str, Any]) -> str:
+    rows = [(key, shown_value(value)) for key, value in sorted(settings.items())]
+    return _section("Settings", _folded(f"{len(rows)} values of the recipe", _table(("setting", "value"), rows)))
+
+
+# --- pieces --------------------------------------------------------------------------------------------------------
+
+
+def _section(title: str, *blocks: str) -> str:
+    return f"<section>\n<h2>{safe(title)}</h2>\n" + "\n".join(block for block in blocks if block) + "\n</section>\n"
+
+
+def _figure(chart: str, caption: str) -> str:
+    return f"<figure><figcaption>{caption}</figcaption>{chart}</figure>"
+
+
+def _folded(title: str, content: str) -> str:
+    return f"<details><summary>{safe(title)}</summary>{content}</details>"
+
+
+def _sample(name: str, text: str, fate: str = "") -> str:
+    """One document; its text is HTML already."""
+    label = f"{safe(name)}{f' ({safe(fate)})' if fate else ''}"
+    return f'<div class="sample"><div class="name">{label}</div><p class="text" dir="auto">{text}</p></div>'
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table that scrolls in itself where it is too wide; columns whose heading begins with # are numbers."""
+    kinds = [' class="number"' if name.startswith("#") else "" for name in header]
+    heads = "".join(
+        f'<th scope="col"{kind}>{safe(name.removeprefix("#"))}</th>' for name, kind in zip(header, kinds, strict=True)
+    )
+    lines = "".join(
+        "<tr>" + "".join(f"<td{kind}>{safe(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+        for row in rows
+    )
+    label = safe(", ".join(name.removeprefix("#") for name in header))
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {label}">'
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
