@@ -2,8 +2,8 @@
 Structured Contents, and the wikimedia/wikipedia parquet files.
 
 A file's ending says how it is opened (`.xml`, `.ndjson`, `.jsonl`, `.json`, `.parquet`, a `.tar` of any of the JSON
-ones, and each but parquet also compressed), and each row what it holds, so shapes may be mixed in one folder. A file is one
-task; JSON lines and parquet files of over 64 MiB are cut into several.
+ones, and each but parquet also compressed), and each row what it holds, so shapes may be mixed in one folder. A file is
+one task; JSON lines and parquet files of over 64 MiB are cut into several.
 """
 
 from __future__ import annotations

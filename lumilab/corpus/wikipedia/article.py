@@ -27,25 +27,28 @@ class Mark:
     ALL = re.compile("[\x00-\x06]")
 
 
+def _titles(text: str) -> frozenset[str]:
+    """The titles of a list that is written as text, each ended by a bar."""
+    return frozenset(title.strip() for title in text.split("|"))
+
+
 # Sections without running text, in the larger Wikipedias; compared in lower case.
-APPENDICES = frozenset(
-    title.strip()
-    for title in """
-    references|reference|references and notes|notes and references|notes|footnotes|citations|sources|works cited|see also
-    external links|external link|further reading|general references|bibliography and references|gallery|image gallery
-    einzelnachweise|weblinks|literatur|siehe auch|anmerkungen|quellen|fußnoten|belege|anmerkungen und einzelnachweise
-    références|notes et références|liens externes|voir aussi|articles connexes|bibliographie|lien externe|annexes
-    referencias|enlaces externos|véase también|bibliografía|notas|notas y referencias|fuentes
-    note|collegamenti esterni|altri progetti|voci correlate|bibliografia|riferimenti
-    referências|ligações externas|ver também|notas e referências
-    примечания|ссылки|литература|см. также|источники|комментарии
-    przypisy|linki zewnętrzne|zobacz też|uwagi
-    referenties|externe links|externe link|zie ook|bronnen|bronnen, noten en/of referenties|literatuur
-    referenser|externa länkar|källor|se även|noter
-    脚注|外部リンク|関連項目|参考文献|出典|注釈|参考资料|参考資料|外部链接|外部連結|参见|參見|注释|参考|參考文獻|각주|외부 링크|같이 보기
-    المراجع|وصلات خارجية|انظر أيضا|مصادر|مراجع
-    """.replace("\n", "|").split("|")
-    if title.strip()
+APPENDICES = _titles(
+    """
+    references|reference|references and notes|notes and references|notes|footnotes|citations|
+    sources|works cited|see also|external links|external link|further reading|general references|
+    bibliography and references|gallery|image gallery|einzelnachweise|weblinks|literatur|siehe auch|
+    anmerkungen|quellen|fußnoten|belege|anmerkungen und einzelnachweise|références|
+    notes et références|liens externes|voir aussi|articles connexes|bibliographie|lien externe|
+    annexes|referencias|enlaces externos|véase también|bibliografía|notas|notas y referencias|
+    fuentes|note|collegamenti esterni|altri progetti|voci correlate|bibliografia|riferimenti|
+    referências|ligações externas|ver também|notas e referências|примечания|ссылки|литература|
+    см. также|источники|комментарии|przypisy|linki zewnętrzne|zobacz też|uwagi|referenties|
+    externe links|externe link|zie ook|bronnen|bronnen, noten en/of referenties|literatuur|
+    referenser|externa länkar|källor|se även|noter|脚注|外部リンク|
+    関連項目|参考文献|出典|注釈|参考资料|参考資料|外部链接|外部連結|
+    参见|參見|注释|参考|參考文獻|각주|외부 링크|같이 보기|المراجع|وصلات خارجية|انظر أيضا|مصادر|مراجع|
+    """
 )
 
 _CLOSERS = re.compile(r"\}\}+|\]\]+|\|+\}+")  # what no opening belongs to

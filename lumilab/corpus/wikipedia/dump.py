@@ -81,51 +81,69 @@ def read_pages(blocks: Iterable[bytes], root: str, name: str) -> Iterator[Page |
 
 def _cut(blocks: Iterable[bytes]) -> Iterator[tuple[bytes | str, int]]:
     """First the head, then each page, with the number of the line it begins in; a string is the reason of a fault."""
-    pending = bytearray()
-    line = 1
-    searched = 0  # bytes of `pending` known to hold no end of the page
-    inside = in_first = False
+    cutter = _Cutter()
     try:
         for block in blocks:
-            pending += block
-            while True:
-                if not inside:
-                    begin = pending.find(_BEGIN)
-                    if begin < 0:
-                        keep = _MAX_HEAD_BYTES if not in_first else len(_BEGIN)
-                        if len(pending) > keep:
-                            line += pending.count(b"\n", 0, len(pending) - keep)
-                            del pending[:-keep]
-                        break
-                    if not in_first:
-                        yield bytes(pending[:begin]), line
-                        in_first = True
-                    line += pending.count(b"\n", 0, begin)
-                    del pending[:begin]
-                    inside, searched = True, 0
-                end = pending.find(_END, searched)
-                again = pending.find(_BEGIN, max(len(_BEGIN), searched), end if end >= 0 else len(pending))
-                if again >= 0:
-                    yield "page without its end", line
-                    end = again - len(_END)
-                elif end < 0 and len(pending) <= MAX_PAGE_BYTES:
-                    searched = max(len(pending) - len(_END), 0)
-                    break
-                elif end < 0:
-                    yield f"page over {MAX_PAGE_BYTES >> 20} MiB", line
-                    end = len(pending) - len(_END)
-                else:
-                    yield bytes(pending[: end + len(_END)]), line
-                line += pending.count(b"\n", 0, end + len(_END))
-                del pending[: end + len(_END)]
-                inside = False
+            yield from cutter.feed(block)
     except DamagedStreamError:
-        yield "damaged compression", line
+        yield "damaged compression", cutter.line
         return
-    if inside:
-        yield "page without its end", line
-    elif not in_first:
+    if cutter.inside:
+        yield "page without its end", cutter.line
+    elif not cutter.head_is_done:
         yield "no page in the file", 1
+
+
+class _Cutter:
+    """Cuts a stream that comes in blocks."""
+
+    def __init__(self) -> None:
+        self.line = 1
+        self.inside = False  # a page, which `_pending` then begins with
+        self.head_is_done = False
+        self._pending = bytearray()
+        self._searched = 0  # bytes of `_pending` that are known to hold no end of the page
+
+    def feed(self, block: bytes) -> Iterator[tuple[bytes | str, int]]:
+        """What has come to its end with this block."""
+        self._pending += block
+        while True:
+            if not self.inside:
+                begin = self._pending.find(_BEGIN)
+                if begin < 0:
+                    keep = len(_BEGIN) if self.head_is_done else _MAX_HEAD_BYTES
+                    self._drop(max(len(self._pending) - keep, 0))
+                    return
+                if not self.head_is_done:
+                    yield bytes(self._pending[:begin]), self.line
+                    self.head_is_done = True
+                self._drop(begin)
+                self.inside = True
+            piece, length = self._page()
+            if piece is None:
+                return
+            yield piece, self.line
+            self._drop(length)
+            self.inside = False
+
+    def _page(self) -> tuple[bytes | str | None, int]:
+        """The page that `_pending` begins with, or what is wrong with it, and its length; None before its end."""
+        end = self._pending.find(_END, self._searched)
+        size = end + len(_END) if end >= 0 else len(self._pending)
+        again = self._pending.find(_BEGIN, max(len(_BEGIN), self._searched), size)
+        if again >= 0:
+            return "page without its end", again
+        if size > MAX_PAGE_BYTES:
+            return f"page over {MAX_PAGE_BYTES >> 20} MiB", size
+        if end < 0:
+            self._searched = max(size - len(_END), 0)
+            return None, 0
+        return bytes(self._pending[:size]), size
+
+    def _drop(self, count: int) -> None:
+        self.line += self._pending.count(b"\n", 0, count)
+        del self._pending[:count]
+        self._searched = 0
 
 
 def _parse(data: bytes, wiki: Wiki) -> Page | str:

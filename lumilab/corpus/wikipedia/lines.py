@@ -38,11 +38,8 @@ def add_lines(article: Article, text: str) -> None:
         if in_list:
             article.gap()
             in_list = False
-        if line[0] == " ":
-            line = line.lstrip(" ")
-        if line[:1] == "|" or line.startswith(("{|", "!!")):  # what is left of a table that was never closed
-            continue
-        article.line(inline(_RULE.sub("", line, count=1) if line.startswith("----") else line))
+        if not line.lstrip(" ").startswith(("|", "{|")):  # what is left of a table that was never closed
+            article.line(inline(_RULE.sub("", line, count=1) if line.startswith("----") else line))
 
 
 def _add_item(article: Article, line: str, numbers: list[int]) -> None:

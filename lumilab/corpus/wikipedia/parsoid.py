@@ -13,22 +13,30 @@ import orjson
 from lxml import etree
 
 from lumilab.corpus.wikipedia.article import Article, Mark, has_markup
+from lumilab.corpus.wikipedia.namespaces import words
 from lumilab.corpus.wikipedia.wikitext import mathematics
 
-_LEFT_OUT_TAGS = frozenset(
-    "head style script table figure figure-inline audio video img svg map object button form link meta template".split()
+_LEFT_OUT_TAGS = words(
+    """
+    head style script table figure figure-inline audio video img svg map object button form link meta template
+    """
 )
-_BLOCKS = frozenset("p div section blockquote center dl dt dd ul ol li body article figcaption poem address pre".split())
+_BLOCKS = words(
+    """
+    p div section blockquote center dl dt dd ul ol li body article figcaption poem address pre
+    """
+)
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # Classes of what is no running text: notices, navigation, boxes beside the text, spoken forms, marks of citations.
-_LEFT_OUT_CLASSES = frozenset(
+_LEFT_OUT_CLASSES = words(
     """
-    hatnote navbox navbar navigation-box vertical-navbox sidebar infobox thumb gallery reflist references mw-references-wrap
-    metadata ambox mbox-small sistersitebox sister-project side-box portalbox portal-bar noprint shortdescription toc
-    toclimit mw-editsection mw-empty-elt noexcerpt reference error mw-cite-backlink printfooter catlinks dablink
-    navigation-not-searchable nomobile rellink refbegin authority-control succession-box noviewer geo-nondefault
-    mw-kartographer-maplink mw-indicator stub quotebox tright tleft floatright autonumber
-    """.split()
+    hatnote navbox navbar navigation-box vertical-navbox sidebar infobox thumb gallery reflist references
+    mw-references-wrap metadata ambox mbox-small sistersitebox sister-project side-box portalbox portal-bar
+    noprint shortdescription toc toclimit mw-editsection mw-empty-elt noexcerpt reference error
+    mw-cite-backlink printfooter catlinks dablink navigation-not-searchable nomobile rellink refbegin
+    authority-control succession-box noviewer geo-nondefault mw-kartographer-maplink mw-indicator stub quotebox
+    tright tleft floatright autonumber
+    """
 )
 _LEFT_OUT_ROLES = frozenset(["note", "navigation", "presentation", "contentinfo", "search"])
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
@@ -41,6 +49,7 @@ _REDIRECT = 'rel="mw:PageProp/redirect"'
 _TEXT_EXTENSIONS = frozenset(["poem", "nowiki", "section", "templatestyles", "langconvert"])
 _MATHEMATICS = frozenset(["math", "ce", "chem"])
 _CODE = frozenset(["syntaxhighlight", "source", "pre"])
+_DISPLAYSTYLE = "{\\displaystyle"  # what MediaWiki puts around every formula
 _EXTENSION = re.compile(r"mw:Extension/(\w+)")
 
 
@@ -231,4 +240,8 @@ def _formula(element: etree._Element) -> str:
         return source
     beside = element.xpath("(.//@alttext | .//img/@alt)[1]")
     alternative = str(beside[0]) if beside else ""
-    return alternative.removeprefix("{\\displaystyle ").removesuffix("}") if "{\\displaystyle" in alternative else alternative
+    return (
+        alternative.removeprefix("{\\displaystyle ").removesuffix("}")
+        if "{\\displaystyle" in alternative
+        else alternative
+    )

@@ -33,13 +33,16 @@ _REDIRECT = re.compile(
 )
 # The templates of disambiguation pages, which MediaWiki lists in its `Disambiguationspage` message.
 _DISAMBIGUATION = re.compile(
-    r"\{\{\s*(?:template:)?(?:(?:[\w-]+[ _]){0,6}disambiguation(?:[ _](?:page|cleanup))?|disambig(?:-cleanup)?|disamb|dab|"
+    r"\{\{\s*(?:template:)?(?:(?:[^\s_|{}]+[ _]){0,6}disambiguation(?:[ _](?:page|cleanup))?|"
+    r"disambig(?:-cleanup)?|disamb|dab|"
     r"disam|dbig|hndis(?:-cleanup)?|geodis|hospitaldis|schooldis|airportdis|roaddis|numberdis|mathdab|callsigndis|"
     r"mil-unit-dis|letternumbercombdisambig|begriffsklärung|bkl|homonymie|homonymes|paronymie|patronymie|toponymie|"
     r"desambiguación|desambiguacion|des|disambigua|desambiguação|desambiguacao|dp|dpintro|dpcognome|неоднозначность|"
     r"многозначность|неоднозначність|disambig-pl|ujednoznacznienie|grensida?|förgrening|gren|flertydig|peker|täsmennyssivu|"
-    r"egyért|rozcestník|anlamayrımı|anlam[ _]ayrımı|αποσαφήνιση|aimai|曖昧さ回避|消歧义|消歧義|消歧义页|동음이의|"
-    r"동음이의어[ _]문서|توضيح|פירושונים|ابهام‌زدایی|định[ _]hướng|desambiguació|dezambiguizare)\s*[|}]"
+    r"egyért|rozcestník|anlamayrımı|"
+    r"anlam[ _]ayrımı|αποσαφήνιση|aimai|曖昧さ回避|消歧义|消歧義|消歧义页|동음이의|"
+    r"동음이의어[ _]문서|توضيح|פירושונים|ابهام‌زدایی|"
+    r"định[ _]hướng|desambiguació|dezambiguizare)\s*[|}]"
     r"|__DISAMBIG__",
     re.IGNORECASE,
 )

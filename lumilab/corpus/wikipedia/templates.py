@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lumilab.corpus.wikipedia.article import Mark
+from lumilab.corpus.wikipedia.namespaces import words
 
 _NAMED = re.compile(r"\s*([^\s=<>\[\]{}'\"][^=<>\[\]{}\n'\"]{0,40}?)\s*=")
 
@@ -77,17 +78,20 @@ def is_rendered(name: str) -> bool:
 
 _LANGUAGE_NAMES = dict(
     pair.split("=")
-    for pair in """
-    ar=Arabic arc=Aramaic az=Azerbaijani be=Belarusian ber=Berber bg=Bulgarian bn=Bengali bs=Bosnian ca=Catalan cs=Czech
-    cy=Welsh da=Danish de=German el=Greek en=English eo=Esperanto es=Spanish et=Estonian eu=Basque fa=Persian fi=Finnish
-    fr=French fro=Old_French ga=Irish gd=Scottish_Gaelic gl=Galician got=Gothic grc=Ancient_Greek he=Hebrew hi=Hindi
-    hr=Croatian hu=Hungarian hy=Armenian id=Indonesian is=Icelandic it=Italian ja=Japanese ka=Georgian kk=Kazakh
-    ko=Korean ku=Kurdish la=Latin lb=Luxembourgish lt=Lithuanian lv=Latvian mi=Māori mk=Macedonian mn=Mongolian ms=Malay
-    mt=Maltese my=Burmese ne=Nepali nl=Dutch no=Norwegian non=Old_Norse oc=Occitan ang=Old_English pa=Punjabi pl=Polish
-    ps=Pashto pt=Portuguese ro=Romanian ru=Russian sa=Sanskrit sco=Scots sk=Slovak sl=Slovene sq=Albanian sr=Serbian
-    sv=Swedish sw=Swahili ta=Tamil te=Telugu th=Thai tl=Tagalog tr=Turkish uk=Ukrainian ur=Urdu uz=Uzbek
-    vi=Vietnamese xno=Anglo-Norman yi=Yiddish zh=Chinese
-    """.split()
+    for pair in words(
+        """
+        ar=Arabic arc=Aramaic az=Azerbaijani be=Belarusian ber=Berber bg=Bulgarian bn=Bengali bs=Bosnian
+        ca=Catalan cs=Czech cy=Welsh da=Danish de=German el=Greek en=English eo=Esperanto es=Spanish
+        et=Estonian eu=Basque fa=Persian fi=Finnish fr=French fro=Old_French ga=Irish gd=Scottish_Gaelic
+        gl=Galician got=Gothic grc=Ancient_Greek he=Hebrew hi=Hindi hr=Croatian hu=Hungarian hy=Armenian
+        id=Indonesian is=Icelandic it=Italian ja=Japanese ka=Georgian kk=Kazakh ko=Korean ku=Kurdish la=Latin
+        lb=Luxembourgish lt=Lithuanian lv=Latvian mi=Māori mk=Macedonian mn=Mongolian ms=Malay mt=Maltese
+        my=Burmese ne=Nepali nl=Dutch no=Norwegian non=Old_Norse oc=Occitan ang=Old_English pa=Punjabi
+        pl=Polish ps=Pashto pt=Portuguese ro=Romanian ru=Russian sa=Sanskrit sco=Scots sk=Slovak sl=Slovene
+        sq=Albanian sr=Serbian sv=Swedish sw=Swahili ta=Tamil te=Telugu th=Thai tl=Tagalog tr=Turkish
+        uk=Ukrainian ur=Urdu uz=Uzbek vi=Vietnamese xno=Anglo-Norman yi=Yiddish zh=Chinese
+        """
+    )
 )
 
 
@@ -125,11 +129,12 @@ def _chinese(arguments: Arguments) -> str:
 _UNITS = {
     "km2": "km²", "m2": "m²", "cm2": "cm²", "mi2": "square miles", "sqmi": "square miles", "sq mi": "square miles",
     "sqkm": "km²", "sqft": "square feet", "sqm": "m²", "m3": "m³", "cm3": "cm³", "km3": "km³", "cuft": "cubic feet",
-    "c": "°C", "f": "°F", "k": "K", "°c": "°C", "°f": "°F", "acre": "acres", "acres": "acres", "mi": "miles", "ft": "feet",
-    "in": "inches", "lb": "pounds", "lbs": "pounds", "oz": "ounces", "yd": "yards", "nmi": "nautical miles",
-    "pd/sqkm": "inhabitants per km²", "pd/sqmi": "inhabitants per square mile", "/km2": "per km²", "/sqmi": "per square mile",
-    "impgal": "imperial gallons", "usgal": "US gallons", "u.s.gal": "US gallons", "kn": "knots", "g/cm3": "g/cm³",
-    "m3/s": "m³/s", "km/h": "km/h", "cid": "cubic inches", "in3": "cubic inches", "e6acre": "million acres",
+    "c": "°C", "f": "°F", "k": "K", "°c": "°C", "°f": "°F", "acre": "acres", "acres": "acres", "mi": "miles",
+    "ft": "feet", "in": "inches", "lb": "pounds", "lbs": "pounds", "oz": "ounces", "yd": "yards",
+    "nmi": "nautical miles", "pd/sqkm": "inhabitants per km²", "pd/sqmi": "inhabitants per square mile",
+    "/km2": "per km²", "/sqmi": "per square mile", "impgal": "imperial gallons", "usgal": "US gallons",
+    "u.s.gal": "US gallons", "kn": "knots", "g/cm3": "g/cm³", "m3/s": "m³/s", "km/h": "km/h", "cid": "cubic inches",
+    "in3": "cubic inches", "e6acre": "million acres",
 }  # fmt: skip
 _RANGES = {
     "-": "–", "–": "–", "to": " to ", "and": " and ", "or": " or ", "x": " × ", "by": " by ", "+/-": " ± ", "±": " ± ",
@@ -137,7 +142,10 @@ _RANGES = {
 }  # fmt: skip
 _NUMBER = re.compile(r"[-+−]?[\d.,]*\d[\d.,/+ ]*(?:e[-+]?\d+)?", re.IGNORECASE)
 _RANGE = re.compile(r"([\d.,]+) ?[-–] ?([\d.,]+)")
-_MONTHS = "January February March April May June July August September October November December".split()
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 def _convert(arguments: Arguments) -> str:
@@ -154,7 +162,11 @@ def _convert(arguments: Arguments) -> str:
     if position >= len(words):
         return text
     unit = words[position]
-    if unit.lower() in ("ft", "lb", "st", "yd", "mi") and position + 2 < len(words) and _NUMBER.fullmatch(words[position + 1]):
+    if (
+        unit.lower() in ("ft", "lb", "st", "yd", "mi")
+        and position + 2 < len(words)
+        and _NUMBER.fullmatch(words[position + 1])
+    ):
         small = words[position + 2]
         if small.lower() in ("in", "oz", "lb", "ft", "yd"):
             return f"{text} {unit} {words[position + 1]} {small}"
@@ -190,7 +202,7 @@ def _date(arguments: Arguments) -> str:
     """{{start date|1994|3|15}}: 15 March 1994."""
     year, month, day = arguments[1], arguments[2], arguments[3]
     if not month.isdecimal() or not 1 <= int(month) <= len(_MONTHS):
-        return " ".join(filter(None, (day, month, year)))
+        return " ".join(filter(None, (year, month, day)))  # {{date|1|janvier|1900}} has them in their order
     name = _MONTHS[int(month) - 1]
     return " ".join(filter(None, (day.lstrip("0"), name, year)))
 
@@ -236,81 +248,78 @@ def _list(arguments: Arguments) -> str:
     return "\n" + "".join(f"* {item}\n" for item in arguments.numbered if item)
 
 
-def _table() -> dict[str, Renderer]:
-    groups: list[tuple[str, Renderer]] = [
-        # languages and scripts
-        ("transl|transliteration|xlit", lambda a: a.first(3, 2, "text", 1)),
-        ("ipa", lambda a: a[1] if len(a.numbered) == 1 else ""),  # {{IPA|en|…}} is how the title is spoken
-        ("langx", lambda a: _labelled_language(a[1], Arguments(a.numbered[1:], a.named))),
-        ("lang", _argument(2, "text")),
-        ("wikt-lang|rtl-lang|script|native name|nativename", _argument(2)),
-        ("script/hebrew|script/arabic|hebrew|unicode|polytonic|grc|iast|nastaliq|cyrillic|asiantitle", _argument(1)),
-        ("nihongo|nihongo2|nihongo3|nihongo foot|nihongo krt", _nihongo),
-        ("zh|zh-full|chinese", _chinese),
-        # a word or phrase shown as it is, apart from its looks
-        ("nowrap|nobr|nwr|nobreak|small|smaller|big|larger|resize|midsize|nobold|noitalic|normal|em|strong|bold|italics|"
-         "smallcaps|sc|sc2|smcp|lc|uc|kbd|code|tt|mono|samp|var|mvar|math|tmath|keypress|key press|abbr|tooltip|"
-         "vanchor|visible anchor|not a typo|typo|notatypo|sic|as written|underline|u|strikethrough|strike|center|"
-         "centre|big math|gloss|longitem|red|green|blue|highlight|s|nowrap1|nbs|proper name|title|str|"
-         "allow wrap|nobr begin|short description ref|plain text|ill|interlanguage link|ill-wd2|link-interwiki|仮リンク|"
-         "illm|interlanguage link multi|player|unité de|citation étrangère|angbr text|emphasis|cslist text|intitle",
-         _argument("lt", 1)),
-        ("color|font color|colour|fontcolor|background color|bg|font|angle bracket color", _argument(2)),
-        ("url|url2|official url", _argument(2)),
-        ("angbr|angle bracket", lambda a: f"⟨{a[1]}⟩" if a[1] else ""),
-        ("sup", lambda a: _raised(a[1])),
-        ("sub", lambda a: f"{Mark.SUBSCRIPT}{a[1]}{Mark.SCRIPT_END}"),
-        ("linktext|chem name", _joined("")),
-        ("dfn|term|defn|bibleverse|bibleref|bibleref2|bible verse|quran-usc", _joined(" ")),
-        ("flag|flagu|flagcountry|flagteam|fb|flag country|army|navy|air force", _argument(1)),
-        ("sortname", lambda a: f"{a[1]} {a[2]}".strip()),
-        ("uss", _ship("USS")), ("hms", _ship("HMS")), ("hmas", _ship("HMAS")), ("hmcs", _ship("HMCS")),
-        ("rms", _ship("RMS")), ("ss", _ship("SS")), ("sms", _ship("SMS")), ("mv", _ship("MV")), ("ms", _ship("MS")),
-        ("ship", lambda a: " ".join(filter(None, (a[1], a[2])))),
-        # numbers, units and dates
-        ("convert|cvt|conv|unité|unit", _convert),
-        ("val|nombre", _value),
-        ("nts|number table sorting|formatnum|num|nowrap num|formatprice|format price|number", _argument(1)),
-        ("frac|fraction|sfrac|half", _fraction),
-        ("e", lambda a: "×10" + _raised(a[1])),
-        ("10^", lambda a: "10" + _raised(a[1])),
-        ("pow", lambda a: a[1] + _raised(a[2])),
-        ("chem|chem2|chem/sandbox", lambda a: "".join(map(_lowered_number, a.numbered))),
-        ("start date|end date|start-date|end-date|birth date|birth-date|death date|dts|date|film date|start date and age|"
-         "birth date and age|formatdate|release date", _date),
-        ("death date and age", _death_date_and_age),
-        ("as of", lambda a: ("as of " if a["lc"] else "As of ") + _date(a) if a[1] else ""),
-        ("circa|c.|ca.|ca", lambda a: f"c. {a[1]}" + (f" – c. {a[2]}" if a[2] else "") if a[1] else "c."),
-        ("floruit|fl.", lambda a: f"fl. {a[1]}" if a[1] else "fl."),
-        ("reign|r.", lambda a: f"r. {a[1]}" + (f"–{a[2]}" if a[2] else "")),
-        ("us$|usd|a$|c$|$", _money("$")), ("gbp|pound sterling|£", _money("£")), ("eur|euro|€", _money("€")),
-        ("inr|indian rupee", _money("₹")), ("jpy|¥", _money("¥")),
-        ("music", lambda a: {"sharp": "♯", "flat": "♭", "natural": "♮"}.get(a[1].lower(), a[1])),
-        # paragraphs of their own
-        ("quote|blockquote|quotation|cquote|bquote|rquote text|poemquote|poem quote|quotetext|zitat|citation bloc|"
-         "verse translation", _block("text", "quote", 1)),
-        ("columns-list|columns list|div col content|plainlist|flatlist|collapsible text|col-list|multicol list",
-         _block(1, "content", "list")),
-        ("unbulleted list|ubl|ublist|vunblist|bulleted list|blist|plain list", _list),
-        ("hlist|flat list|cslist|comma separated entries", _joined(", ")),
-        ("s-|siècle", lambda a: a[1] + _raised(a[2] or "e")),
-    ]  # fmt: skip
-    table = {name: renderer for names, renderer in groups for name in names.split("|")}
-    signs = {
-        "–": "ndash en dash ndsh", " – ": "spaced_ndash snd snds spnd spaced_en_dash nsndns -snd", "—": "mdash em_dash emdash",
-        " — ": "spaced_mdash", "—\u200b": "mdashb", " ": "nbsp space spaces thinsp thin_space hair_space nnbsp pad 0ws",
-        "'": "' apostrophe", "'\"": "'\"", "\"'": "\"'", "'s": "'s", "·": "· dot middot •", "•": "bullet", "|": "! pipe",
-        "=": "=", "ʻ": "okina ʻokina", "π": "pi", "†": "dagger extinct", "×": "times x", "−": "minus", "/": "/",
-        "[": "( bracket", "\n": "br crlf", "\u200d": "zwj", "…": "ellipsis ...",
-    }  # fmt: skip
-    for sign, names in signs.items():
-        shown = Mark.PIPE if sign == "|" else sign
-        table |= {name.replace("_", " "): _constant(shown) for name in names.split()}
-    return table
-
-
 def _lowered_number(part: str) -> str:
     return f"{Mark.SUBSCRIPT}{part}{Mark.SCRIPT_END}" if part.isdecimal() else part
 
 
-RENDERERS = _table()
+# Names with a bar between them, and what all of them show.
+_RENDERED: list[tuple[str, Renderer]] = [
+    # languages and scripts
+    ("transl|transliteration|xlit", lambda a: a.first(3, 2, "text", 1)),
+    ("ipa", lambda a: a[1] if len(a.numbered) == 1 else ""),  # {{IPA|en|…}} is how the title is spoken
+    ("langx", lambda a: _labelled_language(a[1], Arguments(a.numbered[1:], a.named))),
+    ("lang", _argument(2, "text")),
+    ("wikt-lang|rtl-lang|script|native name|nativename", _argument(2)),
+    ("script/hebrew|script/arabic|hebrew|unicode|polytonic|grc|iast|nastaliq|cyrillic|asiantitle", _argument(1)),
+    ("nihongo|nihongo2|nihongo3|nihongo foot|nihongo krt", _nihongo),
+    ("zh|zh-full|chinese", _chinese),
+    # a word or phrase shown as it is, apart from its looks
+    (("nowrap|nobr|nwr|nobreak|small|smaller|big|larger|resize|midsize|nobold|noitalic|normal|em|strong|bold|italics|"
+     "smallcaps|sc|sc2|smcp|lc|uc|kbd|code|tt|mono|samp|var|mvar|math|tmath|keypress|key press|abbr|tooltip|"
+     "vanchor|visible anchor|not a typo|typo|notatypo|sic|as written|underline|u|strikethrough|strike|center|"
+     "centre|big math|gloss|longitem|red|green|blue|highlight|s|nowrap1|nbs|proper name|title|str|"
+     "allow wrap|nobr begin|short description ref|plain text|ill|interlanguage link|ill-wd2|link-interwiki|仮リンク|"
+     "illm|interlanguage link multi|player|unité de|citation étrangère|angbr text|emphasis|cslist text|intitle"),
+     _argument("lt", 1)),
+    ("color|font color|colour|fontcolor|background color|bg|font|angle bracket color", _argument(2)),
+    ("url|url2|official url", _argument(2)),
+    ("angbr|angle bracket", lambda a: f"⟨{a[1]}⟩" if a[1] else ""),
+    ("sup", lambda a: _raised(a[1])),
+    ("sub", lambda a: f"{Mark.SUBSCRIPT}{a[1]}{Mark.SCRIPT_END}"),
+    ("linktext|chem name", _joined("")),
+    ("dfn|term|defn|bibleverse|bibleref|bibleref2|bible verse|quran-usc", _joined(" ")),
+    ("flag|flagu|flagcountry|flagteam|fb|flag country|army|navy|air force", _argument(1)),
+    ("sortname", lambda a: f"{a[1]} {a[2]}".strip()),
+    ("uss", _ship("USS")), ("hms", _ship("HMS")), ("hmas", _ship("HMAS")), ("hmcs", _ship("HMCS")),
+    ("rms", _ship("RMS")), ("ss", _ship("SS")), ("sms", _ship("SMS")), ("mv", _ship("MV")), ("ms", _ship("MS")),
+    ("ship", lambda a: " ".join(filter(None, (a[1], a[2])))),
+    # numbers, units and dates
+    ("convert|cvt|conv|unité|unit", _convert),
+    ("val|nombre", _value),
+    ("nts|number table sorting|formatnum|num|nowrap num|formatprice|format price|number", _argument(1)),
+    ("frac|fraction|sfrac|half", _fraction),
+    ("e", lambda a: "×10" + _raised(a[1])),
+    ("10^", lambda a: "10" + _raised(a[1])),
+    ("pow", lambda a: a[1] + _raised(a[2])),
+    ("chem|chem2|chem/sandbox", lambda a: "".join(map(_lowered_number, a.numbered))),
+    (("start date|end date|start-date|end-date|birth date|birth-date|death date|dts|date|film date|start date and age|"
+     "birth date and age|formatdate|release date"), _date),
+    ("death date and age", _death_date_and_age),
+    ("as of", lambda a: ("as of " if a["lc"] else "As of ") + _date(a) if a[1] else ""),
+    ("circa|c.|ca.|ca", lambda a: f"c. {a[1]}" + (f" – c. {a[2]}" if a[2] else "") if a[1] else "c."),
+    ("floruit|fl.", lambda a: f"fl. {a[1]}" if a[1] else "fl."),
+    ("reign|r.", lambda a: f"r. {a[1]}" + (f"–{a[2]}" if a[2] else "")),
+    ("us$|usd|a$|c$|$", _money("$")), ("gbp|pound sterling|£", _money("£")), ("eur|euro|€", _money("€")),
+    ("inr|indian rupee", _money("₹")), ("jpy|¥", _money("¥")),
+    ("music", lambda a: {"sharp": "♯", "flat": "♭", "natural": "♮"}.get(a[1].lower(), a[1])),
+    # paragraphs of their own
+    (("quote|blockquote|quotation|cquote|bquote|rquote text|poemquote|poem quote|quotetext|zitat|citation bloc|"
+     "verse translation"), _block("text", "quote", 1)),
+    ("columns-list|columns list|div col content|plainlist|flatlist|collapsible text|col-list|multicol list",
+     _block(1, "content", "list")),
+    ("unbulleted list|ubl|ublist|vunblist|bulleted list|blist|plain list", _list),
+    ("hlist|flat list|cslist|comma separated entries", _joined(", ")),
+    ("s-|siècle", lambda a: a[1] + _raised(a[2] or "e")),
+]  # fmt: skip
+# Signs, and the templates that show nothing else (with underscores for spaces).
+_SIGNS = {
+    "–": "ndash en dash ndsh", " – ": "spaced_ndash snd snds spnd spaced_en_dash nsndns -snd", "—": "mdash em_dash",
+    " — ": "spaced_mdash", "—\u200b": "mdashb emdash", " ": "nbsp space spaces thinsp thin_space hair_space nnbsp pad",
+    "'": "' apostrophe", "'\"": "'\"", "\"'": "\"'", "'s": "'s", "·": "· dot middot •", "•": "bullet",
+    Mark.PIPE: "! pipe", "=": "=", "ʻ": "okina ʻokina", "π": "pi", "†": "dagger extinct", "×": "times x", "−": "minus",
+    "[": "( bracket", "\n": "br crlf", "\u200d": "zwj", "…": "ellipsis ...", "/": "/",
+}  # fmt: skip
+
+RENDERERS = {name: renderer for names, renderer in _RENDERED for name in names.split("|")} | {
+    name.replace("_", " "): _constant(sign) for sign, names in _SIGNS.items() for name in names.split()
+}

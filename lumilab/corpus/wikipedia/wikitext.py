@@ -18,7 +18,7 @@ from xml.sax.saxutils import unescape
 
 from lumilab.corpus.wikipedia.article import Article, Mark, has_markup
 from lumilab.corpus.wikipedia.lines import add_lines
-from lumilab.corpus.wikipedia.namespaces import LANGUAGES, Namespaces
+from lumilab.corpus.wikipedia.namespaces import LANGUAGES, Namespaces, words
 from lumilab.corpus.wikipedia.templates import is_rendered, render
 
 MAX_DEPTH = 48  # MediaWiki itself gives up at 40 templates within each other
@@ -26,22 +26,24 @@ MAX_DEPTH = 48  # MediaWiki itself gives up at 40 templates within each other
 # Tags whose content is not wikitext: kept out of the way as it is, or left out.
 _MATHEMATICS = frozenset(["math", "ce", "chem"])
 _CODE = frozenset(["pre", "source", "syntaxhighlight"])
-_LEFT_OUT = frozenset(
+_LEFT_OUT = words(
     """
-    ref references gallery timeline score imagemap graph mapframe maplink templatedata templatestyles hiero inputbox
-    includeonly indicator categorytree section dynamicpagelist rss phonos
-    """.split()
+    ref references gallery timeline score imagemap graph mapframe maplink templatedata templatestyles
+    hiero inputbox includeonly indicator categorytree section dynamicpagelist rss phonos
+    """
 )
 _RAW_TAGS = _MATHEMATICS | _CODE | _LEFT_OUT | {"nowiki"}
 # Tags that begin or end a line of their own, and those that only dress the text.
-_BLOCK_TAGS = frozenset(
-    "p div center blockquote ul ol dl dt dd h1 h2 h3 h4 h5 h6 poem hr table tr td th caption thead tbody".split()
+_BLOCK_TAGS = words(
+    "p div center blockquote ul ol dl dt dd h1 h2 h3 h4 h5 h6 poem hr table tr td th caption thead tbody"
 )
-_OTHER_TAGS = (
-    "a abbr b bdi bdo big br cite code data del dfn em font i img ins kbd li mark noinclude noiki nobr nowiki onlyinclude "
-    "q rb rp rt rtc ruby s samp small span strike strong sub sup time tt tvar u translate var wbr langconvert"
-).split()
-_TAG_NAMES = "|".join(sorted(_RAW_TAGS | _BLOCK_TAGS | set(_OTHER_TAGS), key=len, reverse=True))
+_OTHER_TAGS = words(
+    """
+    a abbr b bdi bdo big br cite code data del dfn em font i img ins kbd li mark noinclude nobr onlyinclude q rb rp rt
+    rtc ruby s samp small span strike strong sub sup time tt tvar u translate var wbr langconvert
+    """
+)
+_TAG_NAMES = "|".join(sorted(_RAW_TAGS | _BLOCK_TAGS | _OTHER_TAGS, key=len, reverse=True))
 
 _TOKEN = re.compile(
     rf"""
