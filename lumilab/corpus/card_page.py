@@ -15,7 +15,8 @@ from lumilab.corpus.card_markdown import in_order, percent, shown_count, shown_r
 from lumilab.corpus.card_style import STYLE
 from lumilab.corpus.charts import Bar, Spread, bar_chart, histogram, safe, spread_chart
 from lumilab.corpus.lengths import COLUMNS
-from lumilab.work.progress import format_bytes
+from lumilab.corpus.samples import EXCERPT_CHARACTERS
+from lumilab.work.progress import format_bytes, format_count
 
 LANGUAGES_SHOWN = 12
 SPREADS_SHOWN = 24
@@ -53,16 +54,21 @@ def render_page(card: dict[str, Any]) -> str:
 def _summary(card: dict[str, Any]) -> str:
     total = card["totals"]
     tiles = [
-        ("documents", f"{total['documents']:,}"),
-        ("characters", f"{total['characters']:,}"),
+        ("documents", shown_large(total["documents"])),
+        ("characters", shown_large(total["characters"])),
         ("UTF-8 text", format_bytes(total["bytes"])),
-        ("raw records read", f"{total['read']:,}"),
+        ("raw records read", shown_large(total["read"])),
         ("of them kept", percent(total["documents"], total["read"])),
         ("median length", f"{card['lengths']['p50'] or 0:,}"),
     ]
     shown = "".join(f"<div><dt>{safe(name)}</dt><dd>{safe(value)}</dd></div>" for name, value in tiles)
     names = ", ".join(source["name"] for source in card["sources"])
     return f'<h1>Corpus card</h1>\n<p class="note">Made from: {safe(names)}</p>\n<dl class="tiles">{shown}</dl>\n'
+
+
+def shown_large(number: int) -> str:
+    """Exact up to seven digits, then rounded to three: a tile has little room, and the tables are exact."""
+    return f"{number:,}" if number < 10**7 else format_count(number)
 
 
 def _losses(card: dict[str, Any]) -> str:
@@ -242,6 +248,9 @@ def _duplicates(duplicates: dict[str, Any] | None) -> str:
         f"<p>{safe(words)}</p>",
         _figure(chart, "Clusters by the number of their documents."),
         _folded("The numbers", numbers),
+        '<p class="note">Marked is what the kept document does not have in the same place.</p>'
+        if duplicates["samples"]
+        else "",
         *(_cluster(cluster) for cluster in duplicates["samples"]),
     )
 
@@ -264,7 +273,7 @@ def _cluster(cluster: dict[str, Any]) -> str:
     shown = []
     for number, member in enumerate(members[:MEMBERS_SHOWN]):
         if number == 0:
-            fate, text = "kept", safe(first)
+            fate, text = "kept", _excerpt(first)
         else:
             likeness = member.get("similarity")
             fate = "dropped" if likeness is None else f"dropped, similarity {likeness:.3f}"
@@ -288,7 +297,7 @@ def _kept(parts: Sequence[dict[str, Any]]) -> str:
     blocks = []
     for part in parts:
         if part["samples"]:
-            samples = "".join(_sample(sample["id"], safe(sample["excerpt"])) for sample in part["samples"])
+            samples = "".join(_sample(sample["id"], _excerpt(sample["excerpt"])) for sample in part["samples"])
             title = f"{part['source']}, {part['part']}"
             blocks.append(f'<h3>{safe(title)}</h3><div class="samples">{samples}</div>')
     return _section("Samples of the corpus", *blocks) if blocks else ""
@@ -298,7 +307,7 @@ def _dropped(dropped: dict[str, dict[str, Any]]) -> str:
     blocks = []
     for reason, facts in in_order(dropped):
         if facts["samples"]:
-            samples = "".join(_sample(sample["id"], safe(sample["excerpt"])) for sample in facts["samples"])
+            samples = "".join(_sample(sample["id"], _excerpt(sample["excerpt"])) for sample in facts["samples"])
             title = f'{safe(reason)} <span class="of">{facts["count"]:,} documents, {safe(facts["stage"])}</span>'
             blocks.append(f'<details><summary>{title}</summary><div class="samples">{samples}</div></details>')
     if not blocks:
@@ -356,6 +365,11 @@ def _sample(name: str, text: str, fate: str = "") -> str:
     """One document; its text is HTML already."""
     label = f"{safe(name)}{f' ({safe(fate)})' if fate else ''}"
     return f'<div class="sample"><div class="name">{label}</div><p class="text" dir="auto">{text}</p></div>'
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of a document as HTML; dots where it goes on."""
+    return safe(text) + ("…" if len(text) >= EXCERPT_CHARACTERS else "")
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

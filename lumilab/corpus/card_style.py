@@ -23,11 +23,11 @@ h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 p { margin: .5rem 0; max-width: 44rem; }
 .note, figcaption, .of { color: var(--muted); font-size: .875rem; }
 .tiles {
-  display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .75rem; margin: 1.25rem 0;
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(8.75rem, 1fr)); gap: .75rem; margin: 1.25rem 0;
 }
 .tiles div { background: var(--raised); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
 .tiles dt { color: var(--muted); font-size: .8125rem; }
-.tiles dd { margin: 0; font-size: 1.375rem; font-weight: 600; line-height: 1.3; }
+.tiles dd { margin: 0; font-size: 1.25rem; white-space: nowrap; font-weight: 600; line-height: 1.3; }
 figure { margin: 1rem 0 .5rem; }
 figcaption { margin-bottom: .6rem; }
 svg { display: block; overflow: visible; font: 13px system-ui, sans-serif; }
@@ -53,13 +53,15 @@ svg .mark { stroke: var(--mark); stroke-width: 2px; }
 table { border-collapse: collapse; font-size: .875rem; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); }
 td { overflow-wrap: normal; }
+td:first-child { min-width: 9rem; }
 th { color: var(--muted); font-weight: 500; }
 th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+th.number:first-child, td.number:first-child { text-align: left; }
 details { margin: .4rem 0; }
 summary { cursor: pointer; padding: .2rem 0; }
 summary:focus-visible, .scroll:focus-visible { outline: 2px solid var(--bar); outline-offset: 2px; }
 summary .of { font-variant-numeric: tabular-nums; }
-.samples { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: .75rem; }
+.samples { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); gap: .75rem; }
 .sample {
   background: var(--raised); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; min-width: 0;
 }
