@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 
 from lumilab.artifact import Artifact, ArtifactBuilder
 from lumilab.corpus.document import Document
-from lumilab.corpus.shards import ShardWriter
+from lumilab.corpus.shards import shard_name, to_line, write_shard
 from lumilab.recipe.schema import DatasetConfig
 from lumilab.work.context import WorkContext
 from lumilab.work.progress import Reporter
@@ -42,7 +43,13 @@ def some_documents(count: int, *, seed: int = 0, source: str = "tiny", words: in
 def publish_corpus(target: Path, documents: Iterable[Document], shard_documents: int = 50) -> Artifact:
     """Publishes the documents as a corpus artifact."""
     with ArtifactBuilder(target, kind="corpus", config={}) as builder:
-        with ShardWriter(builder, shard_documents) as writer:
-            for document in documents:
-                writer.write(document)
+        for number, batch in enumerate(batched(documents, shard_documents)):
+            write_shard(builder.path(shard_name(number)), map(to_line, batch))
         return builder.publish()
+
+
+def batched(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    """Lists of `size` documents; the last may have fewer."""
+    iterator = iter(documents)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -125,3 +125,15 @@ def digests(run: Path) -> dict[str, str]:
     """The digest of each stage's current artifact in a run's folder."""
     stages = json.loads((run / "run.json").read_text())["stages"]
     return {name: record["digest"] for name, record in stages.items()}
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL to a process and all it started, as a power cut or the out-of-memory killer would."""
+    parent = psutil.Process(pid)
+    family = [*parent.children(recursive=True), parent]
+    for process in family:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(family, timeout=30)

@@ -169,6 +169,12 @@ def sweep_leftovers(target: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
+def work_folder(target: Path) -> Path:
+    """Where a long build of `target` keeps what it has finished, for the next one to go on with if it is killed. It is
+    removed once the artifact is published."""
+    return target.with_name(f".{target.name}.work")
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Replaces a small file in one step: readers see the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lumilab.artifact import Artifact, ArtifactBuilder, record_raw_files
+from lumilab.artifact import Artifact, ArtifactBuilder, record_raw_files, work_folder
 from lumilab.corpus.card import write_card
 from lumilab.corpus.deduplication import find_duplicates
 from lumilab.corpus.plan import check_libraries, corpus_identity, open_sources, plan_reading, raw_paths
@@ -32,6 +32,8 @@ from lumilab.work.executors import workers_for
 from lumilab.work.phases import Done, Phase, Workers
 from lumilab.work.progress import format_count
 from lumilab.work.ranks import Rank
+
+SMALL = 64 << 20  # bytes of raw files: starting processes would take longer than they save
 
 
 def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank: Rank | None = None) -> Artifact | None:
@@ -60,9 +62,10 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank:
     paths = raw_paths(config, sources)
     unchanged = Unchanged(paths)
     files, roots = inventory(paths)
-    work = target.with_name(f".{target.name}.work")
+    work = work_folder(target)
     basis = [corpus_identity(config), [asdict(file) for file in files]]
-    workers = workers_for("ranks" if rank else config.executor, work, context, config.workers, rank=rank, basis=basis)
+    count = config.workers or (1 if sum(file.size for file in files) < SMALL else None)
+    workers = workers_for("ranks" if rank else config.executor, work, context, count, rank=rank, basis=basis)
     orders = plan_reading(config, sources, _contamination(config, workers))
     segments = _Segments(orders, workers.run(_reading(orders)))
     _check_readable(config, segments.tallies(), {file.root: file.folder for file in paths})

@@ -7,6 +7,7 @@ same content does not make what follows stale.
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lumilab.artifact import Artifact
+from lumilab.artifact import Artifact, work_folder
 from lumilab.errors import ConfigError, Interrupted
 from lumilab.pipeline.plan import StagePlan, plan_stage
 from lumilab.pipeline.records import write_record
@@ -72,6 +73,8 @@ def run(
         else:
             context.report.say(f"{stage.name}: up to date", style="dim")
             artifact = step.artifact
+            # A build that was killed after it had published left this behind.
+            shutil.rmtree(work_folder(artifact.path), ignore_errors=True)
         assert step.record is not None
         write_record(folder, stage.name, replace(step.record, digest=artifact.digest))
         artifacts[stage.name] = artifact

@@ -9,21 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tiny_pipeline import digests, lumi, start_lumi, write_pipeline
+from tiny_pipeline import digests, kill_tree, lumi, start_lumi, write_pipeline
 
 KILLS = 10
-
-
-def kill_tree(pid: int) -> None:
-    """SIGKILL to a process and all it started, as a power cut or the out-of-memory killer would."""
-    parent = psutil.Process(pid)
-    family = [*parent.children(recursive=True), parent]
-    for process in family:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(family, timeout=30)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from tiny_corpus import quiet_context
 
 from lumilab.artifact import Artifact, Manifest, raw_files, walk
-from lumilab.corpus import build
-from lumilab.corpus.build import build_corpus, corpus_identity, raw_inventory
+from lumilab.corpus import reading
+from lumilab.corpus.build import build_corpus
+from lumilab.corpus.plan import corpus_identity, raw_inventory
 from lumilab.corpus.shards import read_documents
+from lumilab.corpus.sources.python_installation import interpreter
 from lumilab.errors import ConfigError, InputError, Interrupted
 from lumilab.recipe.corpus import CleaningConfig, CorpusConfig, FilesSource, PythonSource
 from lumilab.recipe.section import identity
@@ -29,7 +31,9 @@ def files(*paths: Path, **settings: object) -> CorpusConfig:
 
 
 def built(config: CorpusConfig, target: Path) -> Artifact:
-    return build_corpus(config, target, quiet_context()[0])
+    corpus = build_corpus(config, target, quiet_context()[0])
+    assert corpus is not None
+    return corpus
 
 
 def write_lines(path: Path, *texts: object) -> Path:
@@ -40,7 +44,8 @@ def write_lines(path: Path, *texts: object) -> Path:
 
 
 def listing(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """What a reader sees; the hidden folder of unfinished work is not for them."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def test_the_whole_way_of_a_record(tmp_path: Path) -> None:
@@ -75,6 +80,7 @@ def test_the_whole_way_of_a_record(tmp_path: Path) -> None:
     assert corpus.manifest.config == {"corpus": corpus_identity(config)}
     assert listing(corpus.path) == [
         "CARD.md",
+        "card.html",
         "card.json",
         "documents",
         "manifest.json",
@@ -213,7 +219,7 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch: p
         write_lines(data, "one", "more")
         return text
 
-    monkeypatch.setattr(build, "clean", clean_and_change)
+    monkeypatch.setattr(reading, "clean", clean_and_change)
     assert "changed" in refused(files(data), tmp_path).what
 
 
@@ -236,7 +242,7 @@ def test_identity_is_the_configuration_without_places_and_with_the_interpreter(t
     config = CorpusConfig(sources=[PythonSource(), FilesSource(paths=[str(tmp_path / "x" / "*.txt")])])
     expected = identity(config)
     expected["sources"][1]["paths"] = ["*.txt"]
-    expected["interpreter"] = build.interpreter()
+    expected["interpreter"] = interpreter()
     assert corpus_identity(config) == expected
     assert str(tmp_path) not in json.dumps(corpus_identity(config))
     assert "interpreter" not in corpus_identity(files(tmp_path))
