@@ -61,11 +61,16 @@ class Revision:
 
 
 class Hub:
-    """The hub, as far as one piece of work needs it. The endpoint is read from the environment on construction."""
+    """The hub, as far as one piece of work needs it.
 
-    def __init__(self, manners: Manners) -> None:
+    Args:
+        manners: patience, stop request and common pauses.
+        endpoint: the hub's address; that of the environment otherwise.
+    """
+
+    def __init__(self, manners: Manners, endpoint: str | None = None) -> None:
         self.manners = manners
-        self.endpoint = settings.endpoint()
+        self.endpoint = endpoint or settings.endpoint()
 
     def revision(self, dataset: str, name: str) -> Revision:
         """Looks up a branch, tag or commit.

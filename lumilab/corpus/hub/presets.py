@@ -208,11 +208,19 @@ def _fixed_parts(pattern: str) -> list[str]:
 
 def glob_expression(pattern: str) -> re.Pattern[str]:
     """A pattern of file names as the hub's cards use them: `**` for anything, `*` and `?` not for a slash, `[...]`."""
-    tokens = re.findall(r"\*\*/?|\*|\?|\[[^\]]+\]|.", pattern)
     known = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    return re.compile(
-        "".join(known.get(t) or (t.replace("[!", "[^") if len(t) > 1 else re.escape(t)) for t in tokens), re.DOTALL
-    )
+    tokens = re.findall(r"\*\*/?|\*|\?|\[[^\]]+\]|.", pattern, re.DOTALL)
+    try:
+        return re.compile("".join(known.get(token) or _set_or_letter(token) for token in tokens), re.DOTALL)
+    except re.error:  # such as [z-a]
+        return re.compile(re.escape(pattern))
+
+
+def _set_or_letter(token: str) -> str:
+    if len(token) == 1:
+        return re.escape(token)
+    letters = token[1:-1].replace("\\", r"\\").replace("[", r"\[")
+    return f"[^{letters[1:]}]" if letters.startswith("!") else f"[{letters.replace('^', chr(92) + '^')}]"
 
 
 def _has_rows(name: str, explicit: bool) -> bool:

@@ -27,7 +27,7 @@ CHANCES = 2  # a wrong hash can be a bad line once
 
 
 class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | bytearray, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
@@ -42,7 +42,7 @@ class Checksum:
             self._blob = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
         self.size = 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | bytearray) -> None:
         self.size += len(data)
         self._sha256.update(data)
         if self._blob is not None:
