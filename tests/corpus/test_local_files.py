@@ -7,7 +7,9 @@ import lzma
 import os
 import pickle
 import sys
+import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow
@@ -55,7 +57,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".zst": zstandard.compress,
     ".bz2": bz2.compress,
-    ".xz": lzma.compress,
+    ".xz": partial(lzma.compress, preset=0),
 }
 
 
@@ -279,3 +281,74 @@ def test_plain_json_is_taken_by_name_and_not_from_folders(tmp_path: Path) -> Non
     assert ids(read(tmp_path)) == ["files:a.txt", "files:rows.json.gz:1"]
     assert ids(read(tmp_path / "alpaca.json")) == ["files:alpaca.json:1", "files:alpaca.json:2"]
     assert ids(read(tmp_path / "a*.json")) == ["files:alpaca.json:1", "files:alpaca.json:2"]
+
+
+# --- at full size ------------------------------------------------------------------------------------------------
+
+
+def test_one_percent_of_damage_is_quarantined_exactly_and_the_rest_is_read(tmp_path: Path) -> None:
+    def good(count: int) -> bytes:
+        return lines(*({"text": f"good {number}"} for number in range(count)))
+
+    table = pyarrow.table({"text": [f"row {number}" for number in range(300)]})
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=100, compression="zstd", use_dictionary=False)
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    chunk = parquet.ParquetFile(tmp_path / "a.parquet").metadata.row_group(1).column(0)
+    middle = chunk.data_page_offset + chunk.total_compressed_size // 2
+    data[middle : middle + 30] = bytes(30)
+    huge = b'{"text": "' + b"x" * 50_000_000 + b'"}\n'
+    files = {
+        "a.parquet": bytes(data),
+        "b.jsonl.zst": zstandard.compress(good(200) + huge + good(100)),
+        "c.jsonl.gz": gzip.compress(good(400))[:-3],
+        "d.jsonl": good(300) + b'{"text": 7}\n{"text": null}\n{"text": "\xff"}\n{"text": "\\udfff"}\n' + good(200),
+        "e.csv": b"text,n\n" + b"good,1\n" * 99 + b'"open,2\n' + b"good,3\n" * 100,
+        "f.csv": b"body,n\ngood,1\n",
+        "g.txt": b"",
+        "h.txt.zst": zstandard.compress(b"text " * 1_000)[:-2],
+        "i.html": b"",
+        "j.parquet": b"PAR1 but no more",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    (task,) = tasks(LocalFiles(FilesSource(paths=[str(tmp_path)])))
+    tracemalloc.start()
+    records = list(task.read(StopRequest()))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 << 20
+    assert bad(records) == [
+        ("a.parquet", 101, "damaged row group"),
+        ("b.jsonl.zst", 201, "line over 32 MiB"),
+        ("c.jsonl.gz", 401, "damaged compression"),
+        ("d.jsonl", 301, "field 'text' is not a string"),
+        ("d.jsonl", 302, "field 'text' is null"),
+        ("d.jsonl", 303, "invalid UTF-8"),
+        ("d.jsonl", 304, "not valid JSON"),
+        ("e.csv", 101, "unclosed quote"),
+        ("f.csv", None, "no column 'text'"),
+        ("g.txt", None, "empty file"),
+        ("h.txt.zst", None, "damaged compression"),
+        ("i.html", None, "empty file"),
+        ("j.parquet", None, "not valid Parquet"),
+    ]
+    assert len(ids(records)) == 200 + 300 + 400 + 500 + 199
+    assert len(set(ids(records))) == len(ids(records))
+
+
+def test_real_files_of_every_kind_are_read_whole(shared_data: Path) -> None:
+    web = read(shared_data / "c4-sample" / "c4.jsonl", name="web")
+    raw = [json.loads(line) for line in (shared_data / "c4-sample" / "c4.jsonl").read_text().splitlines()]
+    assert [(d.text, d.url) for d in web if isinstance(d, Document)] == [(row["text"], row.get("url")) for row in raw]
+    wiki = shared_data / "wikipedia-en-2015" / "enwiki-000.jsonl.gz"
+    with gzip.open(wiki) as file:
+        texts = [json.loads(line)["text"] for line in file]
+    assert [d.text for d in read(wiki) if isinstance(d, Document)] == texts
+    books = sorted((shared_data / "novels").glob("*.txt.gz"))
+    found = read(shared_data / "novels" / "*.txt.gz")
+    assert [d.text for d in found if isinstance(d, Document)] == [
+        gzip.decompress(path.read_bytes()).decode("utf-8-sig") for path in books
+    ]
+    (validation,) = read(shared_data / "wikitext-2" / "wiki.valid.tokens")
+    assert isinstance(validation, Document)
+    assert validation.text == (shared_data / "wikitext-2" / "wiki.valid.tokens").read_bytes().decode()

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from lumilab.corpus.compression import SUFFIXES
 
-TEXT = (".txt", ".md")
+TEXT = (".txt", ".md", ".tokens")  # the last is WikiText's
 HTML = (".html", ".htm")
 JSON_LINES = (".jsonl", ".ndjson")
 JSON = (".json",)  # one array of rows, or JSON lines, which some datasets (C4) name so

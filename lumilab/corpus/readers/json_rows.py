@@ -17,6 +17,7 @@ from lumilab.corpus.document import BadRecord
 from lumilab.corpus.readers.lines import MAX_LINE_BYTES, split_lines
 
 MAX_ARRAY_BYTES = 256 << 20  # an array can only be read as a whole
+_HEAD_BYTES = 1 << 20  # where an array must have begun
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -46,7 +47,9 @@ def json_rows(blocks: Iterator[bytes], root: str, name: str) -> Iterator[tuple[i
     """The rows of one array, numbered from 1, or JSON lines where the file does not begin as an array."""
     try:
         head = next(blocks, b"")
-        while not (begin := head.removeprefix(_BOM).lstrip()) and (block := next(blocks, b"")):
+        while not (begin := head.removeprefix(_BOM).lstrip()) and len(head) < _HEAD_BYTES:
+            if not (block := next(blocks, b"")):
+                break
             head += block
     except DamagedStreamError:
         yield BadRecord(root, name, None, "damaged compression")

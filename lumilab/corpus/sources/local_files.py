@@ -23,7 +23,10 @@ from lumilab.work.stopping import StopRequest
 BUNDLE_FILES = 1000
 # Smaller files are not even opened to see whether they could be cut.
 _CUT_BYTES = 8 << 20
-_MEND = f"readable are {', '.join(formats.READABLE)}, also with {', '.join(SUFFIXES)} behind."
+_MEND = (
+    f"readable are {', '.join(formats.READABLE)}, also with {', '.join(SUFFIXES)} behind; "
+    "a plain .json file must be named or matched by a glob, because in folders most only describe the data."
+)
 
 
 class LocalFiles:
