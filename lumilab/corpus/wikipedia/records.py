@@ -47,8 +47,8 @@ _DISAMBIGUATION = re.compile(
     re.IGNORECASE,
 )
 _DISAMBIGUATION_TITLE = re.compile(
-    r" \((?:disambiguation|Begriffsklärung|homonymie|desambiguación|disambigua|desambiguação|doorverwijspagina|значения|"
-    r"ujednoznacznienie|olika betydelser)\)$|（曖昧さ回避）$|\s\(曖昧さ回避\)$"
+    r" \((?:disambiguation|Begriffsklärung|homonymie|desambiguación|disambigua|desambiguação|doorverwijspagina|"
+    r"значения|ujednoznacznienie|olika betydelser)\)$|（曖昧さ回避）$|\s\(曖昧さ回避\)$"
 )
 _DISAMBIGUATION_DESCRIPTION = re.compile(
     r"wikimedia disambiguation page|topics referred to by the same term|disambiguation page", re.IGNORECASE

@@ -316,7 +316,7 @@ _SIGNS = {
     "–": "ndash en dash ndsh", " – ": "spaced_ndash snd snds spnd spaced_en_dash nsndns -snd", "—": "mdash em_dash",
     " — ": "spaced_mdash", "—\u200b": "mdashb emdash", " ": "nbsp space spaces thinsp thin_space hair_space nnbsp pad",
     "'": "' apostrophe", "'\"": "'\"", "\"'": "\"'", "'s": "'s", "·": "· dot middot •", "•": "bullet",
-    Mark.PIPE: "! pipe", "=": "=", "ʻ": "okina ʻokina", "π": "pi", "†": "dagger extinct", "×": "times x", "−": "minus",
+    Mark.PIPE: "! pipe", "=": "=", "ʻ": "okina ʻokina", "π": "pi", "†": "dagger extinct", "×": "times", "−": "minus",
     "[": "( bracket", "\n": "br crlf", "\u200d": "zwj", "…": "ellipsis ...", "/": "/",
 }  # fmt: skip
 

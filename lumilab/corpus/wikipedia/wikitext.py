@@ -116,7 +116,7 @@ def _without_comments(text: str) -> str:
             kept.append(behind[1:] if alone else behind)
             inside = ""
     if inside:  # never closed: what follows its paragraph is kept
-        kept.append(inside.partition("\n\n")[2])
+        kept.append("".join(inside.partition("\n\n")[1:]))
     return "".join(kept)
 
 
