@@ -1,0 +1,178 @@
+"""The counts behind Gopher's repetition rules, over hashes: repeated lines and paragraphs, repeated runs of words.
+
+Two texts are taken for equal when their 64-bit polynomial hashes are. Runs of words are compared in two ways, as in
+datatrove: the most frequent run as a list of words, repeated runs as their letters joined ("a bc" equals "ab c").
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lumilab.corpus.compiled import compiled
+from lumilab.corpus.filters.characters import SPACE
+from lumilab.corpus.filters.text import BASE, BASE_INVERSE, MULTIPLIER, Characters, Hashes, Positions, slot_for
+
+_NEW_LINE = ord("\n")
+
+
+class Repeats(NamedTuple):
+    """Parts of a text, those that were there before, and the characters of these."""
+
+    parts: int
+    repeated: int
+    characters: int
+
+
+@compiled
+def table_size(entries: int) -> int:
+    """A power of two, at least twice the entries."""
+    size = 16
+    while size < 2 * entries:
+        size *= 2
+    return size
+
+
+@compiled
+def repeated_parts(
+    characters: Characters, kinds: Characters, size: int, line_ends: int, strip: bool, skip_blank: bool, table: Hashes
+) -> Repeats:
+    """Parts between runs of at least `line_ends` new lines; with `line_ends` 0, between single ones.
+
+    `strip` leaves out white space around the whole text, `skip_blank` parts of white space alone. `table` is uint64 with
+    room for `table_size` of the parts.
+    """
+    first, end = 0, size
+    if strip:
+        while first < end and kinds[first] & SPACE:
+            first += 1
+        while end > first and kinds[end - 1] & SPACE:
+            end -= 1
+    parts = repeated = repeated_characters = 0
+    mask = table_size(_most_parts(characters, first, end)) - 1
+    table[: mask + 1] = 0
+    start = first
+    place = first
+    while place <= end:
+        stop = place
+        while stop < end and characters[stop] == _NEW_LINE and (line_ends > 0 or stop == place):
+            stop += 1
+        run = stop - place
+        if place < end and (run == 0 or run < line_ends):
+            place = max(stop, place + 1)
+            continue
+        key, blank = _part_hash(characters, kinds, start, place)
+        if not (skip_blank and blank):
+            parts += 1
+            slot = slot_for(table, mask, key)
+            if table[slot] == key:
+                repeated += 1
+                repeated_characters += place - start
+            table[slot] = key
+        if place == end:
+            break
+        start = place = stop
+    return Repeats(parts, repeated, repeated_characters)
+
+
+@compiled
+def _most_parts(characters: Characters, first: int, end: int) -> int:
+    count = 1
+    for place in range(first, end):
+        count += characters[place] == _NEW_LINE
+    return count
+
+
+@compiled
+def _part_hash(characters: Characters, kinds: Characters, first: int, end: int) -> tuple[np.uint64, bool]:
+    """The hash of a part, never 0, and whether it is all white space."""
+    total = MULTIPLIER  # so that a part's length tells, whatever its first characters
+    blank = True
+    for place in range(first, end):
+        total = total * BASE + np.uint64(characters[place] + np.uint32(1))
+        blank = blank and kinds[place] & SPACE != 0
+    return total + np.uint64(total == 0), blank
+
+
+@compiled
+def hash_words(
+    characters: Characters,
+    starts: Positions,
+    ends: Positions,
+    count: int,
+    prefix: Hashes,
+    inverse: Hashes,
+    words: Hashes,
+    lengths: Positions,
+) -> None:
+    """For the words joined without spaces: the hash up to each word, BASE to minus that place, each word's own hash.
+
+    `prefix` (uint64) and `lengths` (int32, the characters up to each word) receive `count` + 1 values.
+    """
+    total = np.uint64(0)
+    power = np.uint64(1)
+    back = np.uint64(1)
+    length = 0
+    for word in range(count):
+        prefix[word], inverse[word], lengths[word] = total, back, length
+        for place in range(starts[word], ends[word]):
+            total += np.uint64(characters[place] + np.uint32(1)) * power
+            power *= BASE
+            back *= BASE_INVERSE
+        words[word] = (total - prefix[word]) * inverse[word]
+        length += ends[word] - starts[word]
+    prefix[count], lengths[count] = total, length
+
+
+@compiled
+def top_run(
+    words: Hashes, lengths: Positions, count: int, size: int, table: Hashes, times: Positions, places: Positions
+) -> tuple[int, int]:
+    """How often the most frequent run of `size` words is there, and its characters with one space between words.
+
+    Of equally frequent runs the one that comes first counts. Zeros when there are too few words.
+    """
+    runs = count - size + 1
+    if runs < 1:
+        return 0, 0
+    mask = table_size(runs) - 1
+    table[: mask + 1] = 0
+    best, best_place = 0, 0
+    for place in range(runs):
+        key = words[place]
+        for word in range(place + 1, place + size):
+            key = (key ^ (key >> np.uint64(31))) * MULTIPLIER + words[word]
+        key += np.uint64(key == 0)
+        slot = slot_for(table, mask, key)
+        if table[slot] == 0:
+            table[slot] = key
+            times[slot] = 0
+            places[slot] = place
+        times[slot] += 1
+        if times[slot] > best or (times[slot] == best and places[slot] < best_place):
+            best, best_place = times[slot], places[slot]
+    return best, lengths[best_place + size] - lengths[best_place] + size - 1
+
+
+@compiled
+def repeated_runs(prefix: Hashes, inverse: Hashes, lengths: Positions, count: int, size: int, table: Hashes) -> int:
+    """The characters of the runs of `size` words that were there before, without spaces; counted ones do not overlap."""
+    runs = count - size + 1
+    if runs < 1:
+        return 0
+    mask = table_size(runs) - 1
+    table[: mask + 1] = 0
+    repeated = 0
+    place = 0
+    while place < runs:
+        key = (prefix[place + size] - prefix[place]) * inverse[place]
+        key += np.uint64(key == 0)
+        slot = slot_for(table, mask, key)
+        if table[slot] == key:
+            repeated += lengths[place + size] - lengths[place]
+            place += size
+        else:
+            table[slot] = key
+            place += 1
+    return repeated
