@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 SUBJECTS = ("The cat", "A river", "My neighbour", "The old clock", "An engineer", "This garden", "Our train")
 VERBS = ("watches", "follows", "repairs", "forgets", "paints", "measures", "answers")
 OBJECTS = ("the moon", "a wooden bridge", "seven letters", "the morning", "every question", "a green door")
