@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import sys
 import threading
 import time
@@ -36,8 +37,8 @@ STORE_BYTES = 100_000_000  # of the object store of a local Ray: orders and answ
 
 
 class RayWorkers:
-    """Workers of a Ray cluster: the one this process is connected to, the one of RAY_ADDRESS, one that runs on this
-    machine, or else a local Ray started here.
+    """Workers of a Ray cluster: the one this process is connected to, the one of RAY_ADDRESS, one that was started on
+    this machine with `ray start`, or else a Ray of this process's own, which ends with it.
 
     Args:
         folder: of the work, on a file system that all machines of the cluster see.
@@ -167,15 +168,37 @@ def _connected(workers: int | None) -> Any:
 
 def _connect(ray: Any, quiet: dict[str, Any], workers: int | None) -> None:
     address = os.environ.get("RAY_ADDRESS")
+    if address:
+        _check_answer(address)
+        ray.init(address=address, **quiet)
+        return
+    cores = workers or available_cores()
     try:
-        ray.init(address=address or "auto", **quiet)
+        # A local Ray of another run is not joined: it ends with that run.
+        ray.init(num_cpus=cores, object_store_memory=STORE_BYTES, include_dashboard=False, **quiet)
+    except ValueError:  # a cluster was started here (`ray start`), and its size is not for us to say
+        ray.init(**quiet)
     except ConnectionError as error:
-        if address:
-            raise ConfigError(
-                "No Ray cluster answers", where=f"RAY_ADDRESS={address}", mend="start it, correct it, or unset it."
-            ) from error
-        cores = workers or available_cores()
-        ray.init(address="local", num_cpus=cores, object_store_memory=STORE_BYTES, include_dashboard=False, **quiet)
+        raise ConfigError(
+            "The Ray cluster that was started on this machine does not answer",
+            where=str(error),
+            mend="start it anew, or run `ray stop` for a Ray of this run's own.",
+        ) from error
+
+
+def _check_answer(address: str) -> None:
+    """Tries the address, HOST:PORT with or without a protocol before it: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition("//")[2].rpartition(":")
+    if not colon:
+        return  # a word of Ray's, like "auto"
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"No Ray cluster answers: {error}",
+            where=f"RAY_ADDRESS={address}",
+            mend="start the cluster, correct the address, or unset it for a Ray on this machine.",
+        ) from error
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 Every rank runs the same command. Of each phase it does the tasks k with k % world_size == rank, then waits until the
 ledger holds the others' too, so that each rank has all results and goes on to the next phase. A rank that fails leaves
 a note in the ledger, which ends the waiting of the others with the same message; one that is restarted takes its notes
-away. No rank needs another to be at work at the same time: they may run one after the other in rank order only if
-there is one phase, and otherwise have to be there together, or be run again.
+away. Every rank has to be at work, or to come to work, until all phases are done: one that was killed is waited for
+until it is started again.
 """
 
 from __future__ import annotations

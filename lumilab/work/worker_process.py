@@ -20,7 +20,7 @@ from lumilab.work.jobs import attempt_pickled
 from lumilab.work.stopping import StopRequest
 
 JOB, STOP = b"j", b"s"  # the first byte of a message
-GRACE = 5.0  # seconds a task has to stop in after its parent is gone
+GRACE = 3.0  # seconds a task has to stop in after its parent is gone
 
 
 def serve() -> None:
