@@ -18,6 +18,7 @@ from typing import Any
 from lumilab.artifact import ArtifactBuilder
 from lumilab.corpus.card_markdown import render_markdown
 from lumilab.corpus.card_page import render_page
+from lumilab.corpus.deduplication import REASONS
 from lumilab.corpus.hub.presets import PRESETS
 from lumilab.corpus.lengths import LengthHistogram
 from lumilab.corpus.samples import rank_of
@@ -25,7 +26,6 @@ from lumilab.corpus.tally import DROPPED_SAMPLES, Tally, totals
 from lumilab.recipe.corpus import CorpusConfig, HubSource, Source
 from lumilab.recipe.section import identity
 
-REPEATED = ("duplicate", "near-duplicate")
 LANGUAGE_MODEL = "filters.language.model"  # a path
 BINS_PER_DECADE = 10  # of the histogram of lengths
 
@@ -140,7 +140,7 @@ def _stage(reason: str) -> str:
         return TOO_SHORT
     if reason.startswith("contaminated"):
         return CONTAMINATED
-    return DUPLICATES if reason in REPEATED else FILTERED
+    return DUPLICATES if reason in REASONS else FILTERED
 
 
 def _stages(read: int, unreadable: int, dropped: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
