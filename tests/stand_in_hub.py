@@ -39,8 +39,11 @@ class Repository:
 
     @property
     def commit(self) -> str:
-        contents = b"".join(name.encode() + content for name, content in sorted(self.files.items()))
-        return hashlib.sha1(contents).hexdigest()
+        digest = hashlib.sha1(usedforsecurity=False)
+        for name, content in sorted(self.files.items()):
+            digest.update(name.encode() + b"\0")
+            digest.update(content)
+        return digest.hexdigest()
 
 
 # A fault is called with the handler and the content about to be sent, and returns whether it has answered itself.
@@ -55,6 +58,7 @@ class StandInHub:
         faults: for the next requests of a file's content: each is used once, or always with `lasting`.
         sent: bytes of content sent, by file.
         seen: every request as (method, path, headers).
+        renamed: new names of repositories, by the old ones.
         lifetime: requests that one signed address is good for; None for any number.
     """
 
@@ -64,6 +68,7 @@ class StandInHub:
         self.lasting: Fault | None = None
         self.sent: Counter[str] = Counter()
         self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.renamed: dict[str, str] = {}
         self.lifetime: int | None = None
         self.token: str | None = None
         self.ranges = True
@@ -112,9 +117,17 @@ def stand_in_hub(**repositories: Repository) -> Iterator[StandInHub]:
         hub.close()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients leave in the middle here, and that is meant; anything else is shown."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 def _serve(hub: StandInHub, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     server.state = hub  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     return server
@@ -163,7 +176,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.state.seen.append((self.command, self.path, dict(self.headers)))
         path = urlsplit(self.path).path
-        if match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        if old := next((name for name in self.state.renamed if f"datasets/{name}/" in path), None):
+            # The real hub also answers with an address without the host.
+            self.answer(307, b"", {"Location": self.path.replace(old, self.state.renamed[old], 1)})
+        elif match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._resolve(match[1], unquote(match[2]), unquote(match[3]))
         elif match := re.fullmatch(
             r"/api/datasets/([^/]+/[^/]+?)(?:/(revision|tree|refs)(?:/([^/]+))?(?:/(.+))?)?", path

