@@ -89,8 +89,8 @@ def test_paragraphs_headings_and_lists() -> None:
         "End.\n== References ==\n<references/>\nNot this.\n=== Nor ===\nthis.\n== Legacy ==\nBut this.\n"
     )
     assert wikitext_to_text(wikitext, "Title") == (
-        "Title\n\nLead one.\nSame.\n\nTwo.\n\nHistory\n\nEarly\n\nText.\n- a\n  - b\n  c\n1. d\n2. e\n  1. f\n3. g\nt\nu\n"
-        "After.\n\nLast\n\nEnd.\n\nLegacy\n\nBut this."
+        "Title\n\nLead one.\nSame.\n\nTwo.\n\nHistory\n\nEarly\n\nText.\n- a\n  - b\n  c\n1. d\n2. e\n"
+        "  1. f\n3. g\nt\nu\nAfter.\n\nLast\n\nEnd.\n\nLegacy\n\nBut this."
     )
 
 
@@ -128,9 +128,10 @@ def test_names_of_namespaces_come_from_the_dump() -> None:
 
 PIECES = st.sampled_from(
     """
-    {{ }} {{{ }}} [[ ]] [ ] {| |} | || ! = == === '' ''' <ref> </ref> <ref <nowiki> </nowiki> <math> </math> <!-- --> <br>
-    <sub> </sub> <table> </table> <pre> </pre> <gallery> </gallery> Category: [[Category:x]] [[File:x| {{nowrap| {{quote|
-    {{convert|1| {{! }} {{lang|en| &#91; &#91;&#91; &lt;ref&gt; &#123;&#124; http://a.b [http://a # * : ; -{ }- __TOC__ word
+    {{ }} {{{ }}} [[ ]] [ ] {| |} | || ! = == === '' ''' <ref> </ref> <ref <nowiki> </nowiki> <math> </math> <!-- -->
+    <br> <sub> </sub> <table> </table> <pre> </pre> <gallery> </gallery> Category: [[Category:x]] [[File:x| {{nowrap|
+    {{quote| {{convert|1| {{! }} {{lang|en| &#91; &#91;&#91; &lt;ref&gt; &#123;&#124; http://a.b [http://a # * : ;
+    -{ }- __TOC__ word
     """.split()  # noqa: SIM905 - eighty quotation marks would hide what is in the list
 ) | st.sampled_from(["\n", "\n\n", " ", "\n== H ==\n", "\n{|\n", "\n|}\n", "\n|-\n", "é", "漢"])
 

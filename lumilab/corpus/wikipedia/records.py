@@ -119,7 +119,7 @@ def _of_row(fields: dict[str, Any], title: str) -> str | Skipped | None:
     if isinstance(text, str):
         if _DISAMBIGUATION_TITLE.search(title):
             return DISAMBIGUATION
-        return with_title(title, sweep(text)) or NO_TEXT
+        return with_title(title, sweep(text.replace("]]", "]") if "[[" in text else text)) or NO_TEXT
     return None
 
 
