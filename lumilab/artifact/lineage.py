@@ -8,7 +8,7 @@ disk is environment and is not.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -36,13 +36,21 @@ class RawFile:
         return cls(root, path.relative_to(folder).as_posix(), record.size, record.sha256)
 
 
-def record_raw_files(builder: ArtifactBuilder, files: Iterable[RawFile], roots: dict[str, Path]) -> None:
-    """Writes the list of raw files into an artifact under construction."""
+def record_raw_files(builder: ArtifactBuilder, files: Iterable[RawFile], roots: Mapping[str, Path | str]) -> None:
+    """Writes the list of raw files into an artifact under construction.
+
+    Args:
+        builder: of the artifact.
+        files: what was read.
+        roots: where each root is: a folder, or as text the address of something that is not on this machine.
+    """
     ordered = sorted(files, key=lambda file: (file.root, file.name))
     with builder.open(RAW_FILES) as out:
         for file in ordered:
             out.write(canonical_json(asdict(file)) + b"\n")
-    builder.environment["raw_roots"] = {name: str(folder.absolute()) for name, folder in roots.items()}
+    builder.environment["raw_roots"] = {
+        name: place if isinstance(place, str) else str(place.absolute()) for name, place in roots.items()
+    }
 
 
 def raw_files(artifact: Artifact) -> Iterator[RawFile]:
@@ -55,13 +63,19 @@ def raw_files(artifact: Artifact) -> Iterator[RawFile]:
 
 @dataclass(frozen=True)
 class Step:
-    """One artifact met on the way back, with what is wrong with it."""
+    """One artifact met on the way back, with what is wrong with it.
+
+    Attributes:
+        raw_count: raw files that were compared with what was read.
+        remote_count: raw files on another machine, which were not.
+    """
 
     name: str
     path: Path
     artifact: Artifact | None
     raw_count: int
     problems: list[Problem]
+    remote_count: int = 0
 
 
 def walk(*paths: Path) -> Iterator[Step]:
@@ -110,18 +124,21 @@ def _prove(name: str, folder: Path, expected: str | None) -> Step:
         problems.append(_another(folder))
     if any(problem.path == folder / RAW_FILES for problem in step.problems):
         return replace(step, problems=problems)  # a damaged list is not to be believed
-    raw_count, raw_problems = _check_raw_files(step.artifact)
-    return replace(step, raw_count=raw_count, problems=problems + raw_problems)
+    raw_count, remote_count, raw_problems = _check_raw_files(step.artifact)
+    return replace(step, raw_count=raw_count, remote_count=remote_count, problems=problems + raw_problems)
 
 
 def _another(folder: Path) -> Problem:
     return Problem(folder, "is another artifact than the one that was used (digest differs)")
 
 
-def _check_raw_files(artifact: Artifact) -> tuple[int, list[Problem]]:
+def _check_raw_files(artifact: Artifact) -> tuple[int, int, list[Problem]]:
     roots = artifact.manifest.environment.get("raw_roots", {})
-    count, problems = 0, []
+    count, remote, problems = 0, 0, []
     for file in raw_files(artifact):
+        if "://" in roots.get(file.root, ""):
+            remote += 1
+            continue
         count += 1
         if file.root not in roots:
             problems.append(Problem(Path(file.root) / file.name, "is a raw file, and where it was is not recorded"))
@@ -136,7 +153,7 @@ def _check_raw_files(artifact: Artifact) -> tuple[int, list[Problem]]:
         else:
             if not same:
                 problems.append(Problem(path, "is a raw file that has changed since it was read"))
-    return count, problems
+    return count, remote, problems
 
 
 def artifacts_below(folder: Path) -> list[Path]:

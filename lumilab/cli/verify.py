@@ -25,6 +25,7 @@ def verify(
     for step in _steps(path):
         seen.add(step.path)
         raw = f", {step.raw_count:,} raw files" if step.raw_count else ""
+        raw += f", {step.remote_count:,} raw files elsewhere, not read again" if step.remote_count else ""
         good = "whole" if not step.problems else f"{len(step.problems)} problems"
         digest = step.artifact.digest[:12] if step.artifact else "?" * 12
         report.say(f"{step.name:<16} {digest}  {good}{raw}  {step.path}", style="red" if step.problems else None)

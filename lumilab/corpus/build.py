@@ -19,11 +19,11 @@ from typing import Any
 from lumilab.artifact import Artifact, ArtifactBuilder, record_raw_files, work_folder
 from lumilab.corpus.card import write_card
 from lumilab.corpus.deduplication import find_duplicates
-from lumilab.corpus.plan import check_libraries, corpus_identity, open_sources, plan_reading, raw_paths
+from lumilab.corpus.plan import check_libraries, corpus_identity, inventory_of, open_sources, plan_reading, raw_paths
 from lumilab.corpus.reading import QUARANTINE, TALLIES, ReadOrder, quarantined, read_segment
 from lumilab.corpus.segment import Segment
 from lumilab.corpus.shards import SHARD, SHARD_TALLIES, Piece, plan_shards, shard_name, write_ordered_shard
-from lumilab.corpus.sources.source import Unchanged, inventory
+from lumilab.corpus.sources.source import Unchanged
 from lumilab.corpus.tally import EXAMPLES, Tally, totals
 from lumilab.errors import InputError
 from lumilab.recipe.corpus import CorpusConfig
@@ -61,7 +61,7 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank:
     sources = open_sources(config)
     paths = raw_paths(config, sources)
     unchanged = Unchanged(paths)
-    files, roots = inventory(paths)
+    files, roots = inventory_of(config, sources)
     work = work_folder(target)
     basis = [corpus_identity(config), [asdict(file) for file in files]]
     count = config.workers or (1 if sum(file.size for file in files) < SMALL else None)
@@ -71,7 +71,7 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank:
     _check_readable(config, segments.tallies(), {file.root: file.folder for file in paths})
     _check_not_empty(config, segments.tallies())
     priorities = {source.name: source.priority for source in config.sources}
-    report = find_duplicates(segments.segments, [priorities[order.source] for order in orders], config, workers, work)
+    report = find_duplicates(segments.segments, [priorities[order.source] for order in orders], config, workers)
     shards = workers.run(_writing(config, segments.pieces(report.verdicts)))
     unchanged.check()
     if not workers.leave():
@@ -84,7 +84,7 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank:
                 quarantine.writelines(quarantined(folder))
         record_raw_files(builder, files, roots)
         tallies = segments.tallies(*(done.folder / SHARD_TALLIES for done in shards))
-        write_card(builder, config, tallies, report)
+        write_card(builder, config, tallies, report.facts or None)
         builder.statistics = totals(tallies) | {"parts": [tally.counts() for tally in tallies]}
         artifact = builder.publish(replace=True)
     shutil.rmtree(work, ignore_errors=True)

@@ -13,7 +13,7 @@ from lumilab.corpus.sources.finding import path_names
 from lumilab.corpus.sources.local_files import LocalFiles
 from lumilab.corpus.sources.python_installation import interpreter
 from lumilab.corpus.sources.python_library import PythonLibrary
-from lumilab.corpus.sources.source import Part, RawPath, Source, inventory
+from lumilab.corpus.sources.source import Part, RawPath, RemoteSource, Source, inventory
 from lumilab.errors import ConfigError
 from lumilab.recipe.corpus import (
     CorpusConfig,
@@ -35,19 +35,32 @@ def corpus_identity(config: CorpusConfig) -> dict[str, Any]:
             section["paths"] = path_names(source.paths)
     if config.decontamination is not None:
         values["decontamination"]["paths"] = path_names(config.decontamination.paths)
+    if config.filters.language is not None and config.filters.language.model is not None:
+        values["filters"]["language"]["model"] = Path(config.filters.language.model).name
     if any(isinstance(source, PythonSource) for source in config.sources):
         values["interpreter"] = interpreter()
     return values
 
 
-def raw_inventory(config: CorpusConfig) -> tuple[list[RawFile], dict[str, Path]]:
-    """Every raw file with its hash, and the folder of each root; reads all of them.
+def raw_inventory(config: CorpusConfig) -> tuple[list[RawFile], dict[str, Path | str]]:
+    """Every raw file with its hash, and where each root is; reads all that are on this machine.
 
     Raises:
         InputError: a configured path does not exist or holds nothing readable.
         ConfigError: two sources have one name.
     """
-    return inventory(raw_paths(config, open_sources(config)))
+    return inventory_of(config, open_sources(config))
+
+
+def inventory_of(config: CorpusConfig, sources: Sequence[Source]) -> tuple[list[RawFile], dict[str, Path | str]]:
+    """The same for sources that are open. Of a dataset that is streamed, the hub tells the hashes."""
+    files, folders = inventory(raw_paths(config, sources))
+    roots: dict[str, Path | str] = dict(folders)
+    for source in sources:
+        if isinstance(source, RemoteSource) and source.name not in roots:
+            files += source.raw_files()
+            roots[source.name] = source.origin
+    return files, roots
 
 
 def open_sources(config: CorpusConfig) -> list[Source]:
@@ -91,8 +104,11 @@ def _open(section: FilesSource | HubSource | PythonSource | WebSource | Wikipedi
 
 
 def raw_paths(config: CorpusConfig, sources: Sequence[Source]) -> list[RawPath]:
-    """Every raw file: of the sources and of the evaluation sets that are kept out."""
+    """Every raw file on this machine: of the sources, a language model, the evaluation sets that are kept out."""
     paths = [file for source in sources for file in source.raw_paths()]
+    if config.filters.language is not None and config.filters.language.model is not None:
+        model = Path(config.filters.language.model).absolute()
+        paths.append(RawPath("language model", model.parent, model.name))
     if config.decontamination is None:
         return paths
     from lumilab.corpus.decontamination import evaluation_files

@@ -5,7 +5,7 @@ Rooms are imported when a stage is built, so that planning and `--dry-run` stay 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from lumilab.artifact import Artifact, RawFile
 from lumilab.recipe import Recipe, identity
 from lumilab.work.context import WorkContext
 
-RawInventory = tuple[list[RawFile], dict[str, Path]]
+RawInventory = tuple[list[RawFile], Mapping[str, Path | str]]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lumilab.artifact import RawFile
 from lumilab.corpus.document import Record
@@ -69,6 +69,20 @@ class Source(Protocol):
 
     def parts(self) -> Sequence[Part]:
         """What it yields, in reading order."""
+        ...
+
+
+@runtime_checkable
+class RemoteSource(Source, Protocol):
+    """A source whose raw files need not be on this machine."""
+
+    @property
+    def origin(self) -> str:
+        """The address of the files."""
+        ...
+
+    def raw_files(self) -> list[RawFile]:
+        """Name, size and hash of each, as they are told where they are."""
         ...
 
 
