@@ -1,8 +1,8 @@
 """MinHash signatures, one core: ours from UTF-8 bytes to band hashes against datatrove's `MinhashDedupSignature`.
 
 Both do 5-word shingles and 14 bands of 8 hashes for the same English documents in the same run, and neither writes a
-file: of datatrove only `get_shingles` and `get_signature` are timed. Rounds alternate, so that a machine that slows down
-slows both, and time is this process's own, so that other work does not count. Needs ../shared/data and datatrove.
+file: of datatrove only `get_shingles` and `get_signature` are timed. Rounds alternate, so that a machine that slows
+down slows both, and time is this process's own, so that other work does not count. Needs ../shared/data and datatrove.
 """
 
 from __future__ import annotations

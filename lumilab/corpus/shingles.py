@@ -195,7 +195,7 @@ def new_state(words: int) -> Hashes:
 
 @njit(cache=True, nogil=True)
 def _all_shingles(data: Bytes, state: Hashes, fold: npt.NDArray[np.uint32]) -> Hashes:
-    out = np.empty(data.size + 2, np.uint64)
+    out = np.empty(data.size // 2 + 3, np.uint64)  # a word and what ends it, or a word by itself, takes two bytes
     _, written = next_shingles(data, 0, state, fold, out)
     return out[:written].copy()
 
@@ -203,7 +203,7 @@ def _all_shingles(data: Bytes, state: Hashes, fold: npt.NDArray[np.uint32]) -> H
 def shingle_hashes(data: bytes, words: int) -> Hashes:
     """The hashes of all shingles of a UTF-8 text, in the text's order with repetitions: uint64 [count].
 
-    A text of fewer words has none. Needs 8 bytes of memory for each of the text's.
+    A text of fewer words has none. Needs up to 8 bytes of memory for each of the text's.
     """
     hashes: Hashes = _all_shingles(np.frombuffer(data, np.uint8), new_state(words), fold_table())
     return hashes
