@@ -9,7 +9,20 @@ import typer
 from typer.main import get_command
 
 import lumilab
-from lumilab.cli import chat, config, doctor, generate, inspect, menu, quickstart, run, verify
+from lumilab.cli import (
+    chat,
+    config,
+    corpus,
+    corpus_build,
+    corpus_download,
+    doctor,
+    generate,
+    inspect,
+    menu,
+    quickstart,
+    run,
+    verify,
+)
 from lumilab.errors import ConfigError
 from lumilab.work.failures import DEBUG_VARIABLE, failures_explained
 from lumilab.work.terminal import show_what_can_be_shown
@@ -27,6 +40,9 @@ app = typer.Typer(
 )
 app.command("quickstart")(quickstart.quickstart)
 app.command("run")(run.run)
+corpus.app.command("build")(corpus_build.build)
+corpus.app.command("download")(corpus_download.download)
+app.add_typer(corpus.app, name="corpus")
 app.add_typer(config.app, name="config")
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)

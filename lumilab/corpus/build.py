@@ -84,7 +84,7 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank:
                 quarantine.writelines(quarantined(folder))
         record_raw_files(builder, files, roots)
         tallies = segments.tallies(*(done.folder / SHARD_TALLIES for done in shards))
-        write_card(builder, config, tallies, report.facts or None)
+        write_card(builder, config, tallies, report)
         builder.statistics = totals(tallies) | {"parts": [tally.counts() for tally in tallies]}
         artifact = builder.publish(replace=True)
     shutil.rmtree(work, ignore_errors=True)
@@ -109,7 +109,7 @@ def _reading(orders: Sequence[ReadOrder]) -> Phase:
         return {"documents": format_count(accepted), "left out": format_count(read - accepted)}
 
     sizes = [sum(task.size for part in order.parts for task in part.tasks) for order in orders]
-    return Phase("read", "Reading the sources", read_segment, orders, sizes, facts=facts)
+    return Phase("read", "Reading the sources", read_segment, orders, sizes, worth_a_line=0, facts=facts)
 
 
 def _writing(config: CorpusConfig, pieces: Sequence[Piece]) -> Phase:

@@ -40,7 +40,8 @@ def complete(
     context.stop.check()
     done = ledger.entries(numbers)
     missing = [number for number in numbers if number not in done]
-    with context.report.task(phase.about, sum(phase.sizes[number] for number in numbers), phase.unit) as task:
+    total = sum(phase.sizes[number] for number in numbers)
+    with context.report.task(phase.about, total, phase.unit, phase.worth_a_line) as task:
         facts = _Facts(phase, done)
         task.start_at(sum(phase.sizes[number] for number in done))
         if missing:

@@ -39,6 +39,7 @@ class Phase:
         orders: picklable; their sequence is the sequence of the results.
         sizes: of the orders, for progress and balance (any unit, same length).
         unit: what `sizes` counts, for the display ("bytes" shows as MB/s).
+        worth_a_line: seconds that the phase must take for its end to be told; small steps of little corpora are not.
         facts: from the answers so far to what is shown beside the progress bar.
     """
 
@@ -48,6 +49,7 @@ class Phase:
     orders: Sequence[Any]
     sizes: Sequence[int]
     unit: str = "bytes"
+    worth_a_line: float = 2.0
     facts: Callable[[Sequence[dict[str, Any]]], dict[str, str]] | None = None
 
 

@@ -46,6 +46,10 @@ class Task:
             self._next_show = now + 0.1
             self._show(self)
 
+    def seconds(self) -> float:
+        """Since the task began."""
+        return time.monotonic() - self._started
+
     def rate(self) -> float:
         """Units per second since the task began."""
         return (self.done - self._started_at) / max(time.monotonic() - self._started, 1e-9)
@@ -79,15 +83,25 @@ class Reporter:
         self.console.print(Text(text, style=style or ""))
 
     @contextmanager
-    def task(self, name: str, total: int | None = None, unit: str = "items") -> Iterator[Task]:
-        """Shows a task while the block runs, then leaves one line that says what it did."""
+    def task(
+        self, name: str, total: int | None = None, unit: str = "items", worth_a_line: float = 0.0
+    ) -> Iterator[Task]:
+        """Shows a task while the block runs, then leaves one line that says what it did.
+
+        Args:
+            name: what is done.
+            total: how much there is to do; None if that is not known.
+            unit: what is counted.
+            worth_a_line: no line is left of a task that took less than this many seconds.
+        """
         if self.console.is_terminal:
             with self._live_task(name, total, unit) as task:
                 yield task
         else:
             task = Task(name, total, unit, self._plain_show())
             yield task
-        self.say(f"  {task.summary()}", style="dim")
+        if task.seconds() >= worth_a_line:
+            self.say(f"  {task.summary()}", style="dim")
 
     @contextmanager
     def _live_task(self, name: str, total: int | None, unit: str) -> Iterator[Task]:
