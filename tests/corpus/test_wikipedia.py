@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from wikipedia_pages import DUMP, FORBIDDEN, raw_pages
 
 from lumilab.corpus.document import BadRecord, Document, Record, Skipped
@@ -366,12 +368,12 @@ def test_html() -> None:
     html = """<!DOCTYPE html><html><head><title>x</title><style>y</style></head><body><section>
     <div class="shortdescription">no</div><div role="note" class="hatnote">no</div>
     <table class="infobox"><tr><td>no</td></tr></table>
-    <p><b>Rest</b> (<span class="IPA noexcerpt">/rɛst/</span>) is<sup class="reference" typeof="mw:Extension/ref">1</sup>
+    <p><b>Rest</b> (<span class="noexcerpt">/rɛst/</span>) is<sup class="reference" typeof="mw:Extension/ref">1</sup>
     H<sub>2</sub>O at&nbsp;5<span typeof="mw:Entity">&nbsp;</span>km.<span style="display:none">no</span></p>
     <figure typeof="mw:File/Thumb"><img src="a"/><figcaption>no</figcaption></figure></section>
     <section><h2 id="a">Kinds <i>of</i> rest</h2><ul><li>a<ul><li>b</li></ul></li><li>c</li></ul>
     <ol><li>d<dl><dd>e</dd></dl></li><li>f</li></ol><p>Then<br/>next.</p>
-    <p><i typeof="mw:Extension/math" data-mw='{"body":{"extsrc":"\\\\frac{{a}}{b}"}}'><img alt="z"/></i> is it.</p>
+    <p><i typeof="mw:Extension/math" data-mw='{"body":{"extsrc":"\\\\frac{{a}}{b}"}}'><img alt="z"/></i> it.</p>
     <pre>if a:
       b</pre></section><section><h2>Empty</h2></section>
     <section><h2>External links</h2><ul><li>no</li></ul></section>
@@ -380,6 +382,22 @@ def test_html() -> None:
         "Rest\n\nRest is H₂O at\xa05 km.\n\nKinds of rest\n\n- a\n  - b\n- c\n\n1. d\n  e\n2. f\n\nThen\nnext.\n\n"
         "$\\frac{ {a}}{b}$ it.\n\nif a:\n      b"
     )
+
+
+HTML_PIECES = st.sampled_from(
+    re.findall(
+        r"\S+",
+        """<p> </p> <ul> </ul> <ol> <li> </li> <h2> </h2> <table> </table> <sub> </sub> <div> </div> <b> </b> <br> <pre>
+        </pre> <sup> </sup> &nbsp; &#91; &lt;ref&gt; {{ }} [[ ]] {| Category: word é {""",
+    )
+)
+
+
+@given(st.lists(HTML_PIECES, max_size=40).map("".join))
+def test_no_markup_is_left_of_any_html(html: str) -> None:
+    text = html_to_text(html, "T")
+    assert not [sequence for sequence in FORBIDDEN if sequence in text]
+    text.encode()
 
 
 @pytest.mark.parametrize("html", ["", " ", "<!-- -->", "<html></html>", "\0", "<table><tr><td>x"])

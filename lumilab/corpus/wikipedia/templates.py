@@ -265,11 +265,10 @@ _RENDERED: list[tuple[str, Renderer]] = [
     ("zh|zh-full|chinese", _chinese),
     # a word or phrase shown as it is, apart from its looks
     (("nowrap|nobr|nwr|nobreak|small|smaller|big|larger|resize|midsize|nobold|noitalic|normal|em|strong|bold|italics|"
-     "smallcaps|sc|sc2|smcp|lc|uc|kbd|code|tt|mono|samp|var|mvar|math|tmath|keypress|key press|abbr|tooltip|"
-     "vanchor|visible anchor|not a typo|typo|notatypo|sic|as written|underline|u|strikethrough|strike|center|"
-     "centre|big math|gloss|longitem|red|green|blue|highlight|s|nowrap1|nbs|proper name|title|str|"
-     "allow wrap|nobr begin|short description ref|plain text|ill|interlanguage link|ill-wd2|link-interwiki|仮リンク|"
-     "illm|interlanguage link multi|player|unité de|citation étrangère|angbr text|emphasis|cslist text|intitle"),
+      "smallcaps|sc|sc2|smcp|kbd|code|tt|mono|samp|var|mvar|math|tmath|keypress|key press|abbr|tooltip|vanchor|"
+      "visible anchor|not a typo|typo|notatypo|sic|as written|underline|u|strikethrough|strike|center|centre|big math|"
+      "gloss|longitem|red|green|blue|highlight|s|plain text|ill|interlanguage link|ill-wd2|link-interwiki|仮リンク|"
+      "illm|interlanguage link multi|player|citation étrangère|emphasis|allow wrap"),
      _argument("lt", 1)),
     ("color|font color|colour|fontcolor|background color|bg|font|angle bracket color", _argument(2)),
     ("url|url2|official url", _argument(2)),
@@ -286,7 +285,7 @@ _RENDERED: list[tuple[str, Renderer]] = [
     # numbers, units and dates
     ("convert|cvt|conv|unité|unit", _convert),
     ("val|nombre", _value),
-    ("nts|number table sorting|formatnum|num|nowrap num|formatprice|format price|number", _argument(1)),
+    ("nts|number table sorting|formatnum|num|format price|railgauge|track gauge", _argument(1)),
     ("frac|fraction|sfrac|half", _fraction),
     ("e", lambda a: "×10" + _raised(a[1])),
     ("10^", lambda a: "10" + _raised(a[1])),
@@ -315,9 +314,9 @@ _RENDERED: list[tuple[str, Renderer]] = [
 _SIGNS = {
     "–": "ndash en dash ndsh", " – ": "spaced_ndash snd snds spnd spaced_en_dash nsndns -snd", "—": "mdash em_dash",
     " — ": "spaced_mdash", "—\u200b": "mdashb emdash", " ": "nbsp space spaces thinsp thin_space hair_space nnbsp pad",
-    "'": "' apostrophe", "'\"": "'\"", "\"'": "\"'", "'s": "'s", "·": "· dot middot •", "•": "bullet",
+    "'": "' apostrophe", "'\"": "'\" '_\"", "\"'": "\"' \"_'", "'s": "'s", "·": "· dot middot •", "•": "bullet",
     Mark.PIPE: "! pipe", "=": "=", "ʻ": "okina ʻokina", "π": "pi", "†": "dagger extinct", "×": "times", "−": "minus",
-    "[": "( bracket", "\n": "br crlf", "\u200d": "zwj", "…": "ellipsis ...", "/": "/",
+    "[": "( bracket", "\n": "br crlf", "\u200d": "zwj", "…": "ellipsis ...", "/": "/", "⇌": "eqm",
 }  # fmt: skip
 
 RENDERERS = {name: renderer for names, renderer in _RENDERED for name in names.split("|")} | {
