@@ -1,7 +1,9 @@
-"""Cleaning one text: line ends, control characters, Unicode composition, trailing space.
+"""Cleaning one text: mojibake, line ends, control characters, Unicode composition, trailing space.
 
 The steps run in an order that makes cleaning idempotent: removing a control character may bring a letter and its
 accent together, so characters go before the composition (Unicode Standard Annex #15, NFC); nothing after it can.
+Mojibake is mended first, because some of it looks like control characters; and since the other steps may bring the
+halves of more of it together, all of them are repeated until nothing changes. Each mending makes the text shorter.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from lumilab.corpus.mojibake import mended
 from lumilab.recipe.corpus import CleaningConfig
 
 # What Python and Unicode (Standard section 5.8) take for the end of a line; a form feed separates pages.
@@ -21,6 +24,14 @@ _LEADING_EMPTY_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 def clean(text: str, config: CleaningConfig) -> str:
     """The text as the configuration wants it; cleaning twice changes nothing more."""
+    if not config.mojibake:
+        return _normalised(text, config)
+    while (cleaned := _normalised(mended(text), config)) != text:
+        text = cleaned
+    return text
+
+
+def _normalised(text: str, config: CleaningConfig) -> str:
     if config.control_characters:
         text = _CONTROLS.sub("", _LINE_ENDS.sub("\n", text))
     if config.unicode_nfc and not text.isascii():

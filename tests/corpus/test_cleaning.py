@@ -15,13 +15,23 @@ NONE = CleaningConfig(unicode_nfc=False, control_characters=False, trailing_spac
 TROUBLE = st.text(
     st.sampled_from("\r\n\t \x0b\x0c\x1c\x00\x7f\x85\x9f\ufeff\u2028\u00a0\u3000\u0301\u0327eEa\u212b가각x")
 )
+# What UTF-8 looks like when it was decoded as something else, whole and in pieces.
+MOJIBAKE = st.lists(
+    st.sampled_from(
+        ["Ã¤", "â€™", "Ã\x83Â¤", "Â ", "Ã", "¤", "A\u0303", "\x00", "РџСЂРё", "schön ", "\n", "a", "â‚¬", "Å\x93"]
+    )
+).map("".join)
 TEXTS = TROUBLE | st.text()
 CONFIGS = st.builds(
-    CleaningConfig, unicode_nfc=st.booleans(), control_characters=st.booleans(), trailing_space=st.booleans()
+    CleaningConfig,
+    unicode_nfc=st.booleans(),
+    control_characters=st.booleans(),
+    trailing_space=st.booleans(),
+    mojibake=st.booleans(),
 )
 
 
-@given(TEXTS, CONFIGS)
+@given(TEXTS | MOJIBAKE, CONFIGS)
 def test_cleaning_twice_changes_nothing_more(text: str, config: CleaningConfig) -> None:
     once = clean(text, config)
     assert clean(once, config) == once
