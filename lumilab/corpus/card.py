@@ -18,7 +18,7 @@ from typing import Any
 from lumilab.artifact import ArtifactBuilder
 from lumilab.corpus.card_markdown import render_markdown
 from lumilab.corpus.card_page import render_page
-from lumilab.corpus.deduplication import REASONS
+from lumilab.corpus.deduplication import REASONS, DuplicateReport
 from lumilab.corpus.hub.presets import PRESETS
 from lumilab.corpus.lengths import LengthHistogram
 from lumilab.corpus.samples import rank_of
@@ -39,7 +39,7 @@ STAGES = (UNREADABLE, NOT_DOCUMENTS, TOO_SHORT, CONTAMINATED, FILTERED, DUPLICAT
 
 
 def write_card(
-    builder: ArtifactBuilder, config: CorpusConfig, tallies: Sequence[Tally], duplicates: dict[str, Any] | None
+    builder: ArtifactBuilder, config: CorpusConfig, tallies: Sequence[Tally], report: DuplicateReport
 ) -> None:
     """Writes card.json, CARD.md and card.html into a corpus under construction.
 
@@ -47,15 +47,15 @@ def write_card(
         builder: of the corpus.
         config: what it is built by.
         tallies: one for each part of each source, complete.
-        duplicates: what deduplication reports of its clusters; None where nothing was looked for.
+        report: what deduplication found.
     """
-    card = describe(config, tallies, duplicates)
+    card = describe(config, tallies, report)
     builder.write_json("card.json", card)
     builder.write_bytes("CARD.md", render_markdown(card).encode(errors="backslashreplace"))
     builder.write_bytes("card.html", render_page(card).encode(errors="backslashreplace"))
 
 
-def describe(config: CorpusConfig, tallies: Sequence[Tally], duplicates: dict[str, Any] | None) -> dict[str, Any]:
+def describe(config: CorpusConfig, tallies: Sequence[Tally], report: DuplicateReport) -> dict[str, Any]:
     """Everything the card says, as JSON values.
 
     The keys:
@@ -65,7 +65,7 @@ def describe(config: CorpusConfig, tallies: Sequence[Tally], duplicates: dict[st
         parts: counts, lengths and samples of each part of each source.
         dropped: for each reason its stage, its count and a uniform sample of up to ten.
         lengths: of all documents: quantiles, and a histogram as [lower edge, upper edge, documents].
-        duplicates: as given.
+        duplicates: what deduplication found (see DuplicateReport.facts); null where nothing was looked for.
         settings: every value of the configuration that decides about a document, by its path.
     """
     total = totals(tallies)
@@ -80,7 +80,7 @@ def describe(config: CorpusConfig, tallies: Sequence[Tally], duplicates: dict[st
         "dropped": dropped,
         "parts": [_part(tally) for tally in tallies],
         "lengths": lengths.summary() | {"histogram": decade_histogram(lengths)},
-        "duplicates": duplicates,
+        "duplicates": report.facts or None,
         "settings": settings(config),
     }
 

@@ -145,15 +145,18 @@ def _languages(languages: dict[str, int]) -> list[str]:
 def _duplicates(duplicates: dict[str, Any] | None) -> list[str]:
     if duplicates is None:
         return []
-    return [
-        "## Clusters of duplicates",
-        _table(
-            ("documents in the cluster", "clusters"),
-            [(f"{size:,}", f"{count:,}") for size, count in duplicates["sizes"]],
-        )
-        if duplicates["sizes"]
-        else "None.",
-    ]
+    found = (
+        f"{duplicates['duplicates']:,} documents repeat another word for word, {duplicates['near_duplicates']:,} "
+        f"nearly so, in {duplicates['clusters']:,} clusters."
+    )
+    sizes = sizes_in_order(duplicates["sizes"])
+    table = _table(("documents in the cluster", "clusters"), [(size, f"{count:,}") for size, count in sizes])
+    return ["## Duplicates", found, *([table] if sizes else [])]
+
+
+def sizes_in_order(sizes: dict[str, int]) -> list[tuple[str, int]]:
+    """Sizes of clusters, such as "5 to 8", with how many there are, the smallest first."""
+    return sorted(sizes.items(), key=lambda item: int(item[0].split()[0]))
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -11,16 +11,15 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lumilab.corpus.card_markdown import in_order, percent, shown_count, shown_reasons, shown_value
+from lumilab.corpus.card_markdown import in_order, percent, shown_count, shown_reasons, shown_value, sizes_in_order
 from lumilab.corpus.card_style import STYLE
-from lumilab.corpus.charts import Bar, Spread, bar_chart, histogram, safe, spread_chart
+from lumilab.corpus.charts import Bar, LogAxis, ShareAxis, Spread, bar_chart, histogram, safe, spread_chart
 from lumilab.corpus.lengths import COLUMNS
 from lumilab.corpus.samples import EXCERPT_CHARACTERS
 from lumilab.work.progress import format_bytes, format_count
 
 LANGUAGES_SHOWN = 12
 SPREADS_SHOWN = 24
-MEMBERS_SHOWN = 4  # of a cluster of near-duplicates
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
@@ -32,7 +31,7 @@ def render_page(card: dict[str, Any]) -> str:
         _sources(card),
         _lengths(card),
         _languages(card["totals"]),
-        _duplicates(card["duplicates"]),
+        _duplicates(card["duplicates"], card["settings"]),
         _kept(card["parts"]),
         _dropped(card["dropped"]),
         _quarantine(card),
@@ -156,14 +155,16 @@ def _sources(card: dict[str, Any]) -> str:
 
 def _lengths(card: dict[str, Any]) -> str:
     lengths, parts = card["lengths"], card["parts"]
-    if not lengths["histogram"]:
+    bins = lengths["histogram"]
+    if not bins:
         return ""
     words = f"From {lengths['shortest']:,} to {lengths['longest']:,} characters, half of them up to {lengths['p50']:,}."
     chart = histogram(
         "lengths",
         "Lengths of the documents",
         words,
-        lengths["histogram"],
+        [(f"{low:,} to {high - 1:,} characters", low, high, count) for low, high, count in bins],
+        LogAxis(bins[0][0], bins[-1][1]),
         (lengths["p50"], f"median {lengths['p50']:,}"),
         "characters (logarithmic)",
     )
@@ -173,9 +174,8 @@ def _lengths(card: dict[str, Any]) -> str:
         ("source", "part", *(f"#{column}" for column in COLUMNS)),
         [(source, part, *(shown_count(own[column]) for column in COLUMNS)) for source, part, own in rows],
     )
-    bins = _table(
-        ("#from", "#to", "#documents"),
-        [(f"{low:,}", f"{high - 1:,}", f"{count:,}") for low, high, count in lengths["histogram"]],
+    numbers = _table(
+        ("#from", "#to", "#documents"), [(f"{low:,}", f"{high - 1:,}", f"{count:,}") for low, high, count in bins]
     )
     return _section(
         "Length of the documents",
@@ -183,7 +183,7 @@ def _lengths(card: dict[str, Any]) -> str:
         _spreads(parts),
         '<p class="note">Quantiles above 128 characters are rounded down by less than 1/64.</p>',
         quantiles,
-        _folded("The bins", bins),
+        _folded("The bins", numbers),
     )
 
 
@@ -228,59 +228,74 @@ def _languages(total: dict[str, Any]) -> str:
     )
 
 
-def _duplicates(duplicates: dict[str, Any] | None) -> str:
+def _duplicates(duplicates: dict[str, Any] | None, settings: dict[str, Any]) -> str:
     if duplicates is None:
         return ""
-    sizes = duplicates["sizes"]
-    if not sizes:
+    if not duplicates["clusters"]:
         return _section("Duplicates", "<p>No two documents were found to repeat one another.</p>")
-    clusters = sum(count for _, count in sizes)
-    documents = sum(size * count for size, count in sizes)
+    largest = max(cluster["size"] for cluster in duplicates["largest"])
     words = (
-        f"{documents:,} documents lay in {clusters:,} clusters of documents that repeat one another; "
-        f"one of each was kept. The largest had {max(size for size, _ in sizes):,}."
+        f"{duplicates['duplicates']:,} documents repeat another word for word and {duplicates['near_duplicates']:,} "
+        f"nearly so. They and those they repeat make {duplicates['clusters']:,} clusters, of each of which one "
+        f"document stays. The largest has {largest:,}."
     )
-    bars = [Bar(f"{label} documents", count, f"{count:,}") for label, count in size_classes(sizes)]
+    sizes = sizes_in_order(duplicates["sizes"])
+    bars = [Bar(f"{size} documents", count, f"{count:,}") for size, count in sizes]
     chart = bar_chart("clusters", "Clusters of duplicates by size", words, bars)
-    numbers = _table(("#documents in the cluster", "#clusters"), [(f"{size:,}", f"{count:,}") for size, count in sizes])
+    numbers = _table(
+        ("#documents", "id of the one that stays"),
+        [(f"{cluster['size']:,}", cluster["id"]) for cluster in duplicates["largest"]],
+    )
+    samples = [
+        "<h3>Some clusters, two documents of each</h3>",
+        '<p class="note">Marked is what the first document does not have in the same place.</p>',
+        *(_cluster(cluster) for cluster in duplicates["samples"]),
+    ]
     return _section(
         "Duplicates",
         f"<p>{safe(words)}</p>",
         _figure(chart, "Clusters by the number of their documents."),
-        _folded("The numbers", numbers),
-        '<p class="note">Marked is what the kept document does not have in the same place.</p>'
-        if duplicates["samples"]
-        else "",
-        *(_cluster(cluster) for cluster in duplicates["samples"]),
+        _folded("The largest clusters", numbers),
+        _similarities(duplicates, settings),
+        *(samples if duplicates["samples"] else []),
     )
 
 
-def size_classes(sizes: Iterable[Sequence[int]]) -> list[tuple[str, int]]:
-    """Clusters counted by size, (size, count): 2, 3, 4, then 5 to 8, 9 to 16 and so on by doubling."""
-    classes: dict[tuple[int, int], int] = {}
-    for size, count in sizes:
-        high = 1 << (size - 1).bit_length()
-        bounds = (size, size) if size <= 4 else (high // 2 + 1, high)
-        classes[bounds] = classes.get(bounds, 0) + count
-    return [
-        (f"{low:,}" if low == high else f"{low:,} to {high:,}", count) for (low, high), count in sorted(classes.items())
+def _similarities(duplicates: dict[str, Any], settings: dict[str, Any]) -> str:
+    """How alike the pairs were that had been candidates, where they were compared."""
+    counts = duplicates.get("similarities")
+    if not counts or not any(counts):
+        return ""
+    step = 1 / len(counts)
+    bins = [
+        (f"{place * step:.2f} to {(place + 1) * step:.2f}", place * step, (place + 1) * step, count)
+        for place, count in enumerate(counts)
     ]
+    threshold = settings["minhash.similarity"]
+    words = (
+        f"{duplicates['candidates']:,} pairs of documents agreed on a band of their signatures; "
+        f"{duplicates['near_pairs']:,} of them have a Jaccard similarity of {threshold:g} or more."
+    )
+    chart = histogram(
+        "similarities",
+        "Similarity of the candidates",
+        words,
+        bins,
+        ShareAxis(),
+        (threshold, f"near-duplicates from {threshold:g}"),
+        "Jaccard similarity",
+    )
+    numbers = _table(("similarity", "#pairs"), [(label, f"{count:,}") for label, _, _, count in bins])
+    return _figure(chart, safe(words)) + _folded("The numbers", numbers)
 
 
 def _cluster(cluster: dict[str, Any]) -> str:
-    members = cluster["members"]
-    first = members[0]["excerpt"]
-    shown = []
-    for number, member in enumerate(members[:MEMBERS_SHOWN]):
-        if number == 0:
-            fate, text = "kept", _excerpt(first)
-        else:
-            likeness = member.get("similarity")
-            fate = "dropped" if likeness is None else f"dropped, similarity {likeness:.3f}"
-            text = _differences(first, member["excerpt"])
-        shown.append(_sample(member["id"], text, fate))
-    more = f", {len(shown)} of them shown" if cluster["size"] > len(shown) else ""
-    return f'<h3>A cluster of {cluster["size"]:,} documents{more}</h3><div class="samples">{"".join(shown)}</div>'
+    first, second = cluster["members"]
+    likeness = cluster["similarity"]
+    fate = "dropped" if likeness is None else f"dropped, similarity {likeness:.3f}"
+    shown = _sample(first["id"], safe(first["excerpt"]))
+    shown += _sample(second["id"], _differences(first["excerpt"], second["excerpt"]), fate)
+    return f'<p class="note">From a cluster of {cluster["size"]:,}:</p><div class="samples">{shown}</div>'
 
 
 def _differences(kept: str, other: str) -> str:

@@ -13,11 +13,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Protocol
 
 LABEL_CHARACTERS = 30  # what stays beside its value on a narrow screen
 ROW = 42  # pixels from one bar to the next
 BAR = 14  # pixels, a bar's thickness
 PLOT_TOP, PLOT_BOTTOM = 22, 196  # pixels, of a histogram
+UNDER = 40  # pixels, for an axis's labels
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -87,42 +89,36 @@ def histogram(
     name: str,
     title: str,
     description: str,
-    bins: Sequence[tuple[float, float, int]],
+    bins: Sequence[tuple[str, float, float, int]],
+    axis: Axis,
     mark: tuple[float, str],
     unit: str,
 ) -> str:
-    """Counts over a logarithmic axis.
+    """Counts over an axis.
 
     Args:
         name: of the plot, unique in the page.
         title, description: for readers who do not see it.
-        bins: (lower edge, upper edge, count), rising, edges above zero; at least one.
+        bins: (label, lower edge, upper edge, count), rising; at least one count is not 0.
+        axis: from the first edge to the last.
         mark: a value to mark by a line, and what stands beside it.
         unit: of the values, under the axis.
     """
-    axis = LogAxis(bins[0][0], bins[-1][1])
-    top = max(count for _, _, count in bins)
+    top = max(count for *_, count in bins)
     height = PLOT_BOTTOM - PLOT_TOP
-    parts = []
-    for count in nice_steps(top):
-        y = round(PLOT_BOTTOM - height * count / top, 2)
-        parts.append(f'<line class="grid" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
-    for low, high, count in bins:
-        left, right = axis.place(low), axis.place(high)
-        tall = round(height * count / top, 2)
+    steps = [(count, PLOT_BOTTOM - height * count / top) for count in nice_steps(top)]
+    parts = [_line("grid", 0, 100, y, y) for _, y in steps]
+    for label, low, high, count in bins:
+        left, right, tall = axis.place(low), axis.place(high), height * count / top
         if count:
-            words = (
-                f"{low:,.0f} to {high - 1:,.0f} {unit}: {count:,}" if high - low > 1 else f"{low:,} {unit}: {count:,}"
-            )
-            bar = _rectangle(left, PLOT_BOTTOM - tall, right - left, tall, "bar column", safe(words))
-            parts.append(bar)
-    for count in nice_steps(top):
-        parts.append(_text("0", round(PLOT_BOTTOM - height * count / top, 2) - 4, f"{count:,}", "tick"))
+            words = safe(f"{label}: {count:,}")
+            parts.append(_rectangle(left, PLOT_BOTTOM - tall, right - left, tall, "bar column", words))
+    parts += [_text("0", y - 4, f"{count:,}", "tick") for count, y in steps]
     x = axis.place(mark[0])
-    parts.append(f'<line class="mark" x1="{_number(x)}%" x2="{_number(x)}%" y1="{PLOT_TOP - 8}" y2="{PLOT_BOTTOM}"/>')
-    parts.append(_text(f"{_number(x)}%", PLOT_TOP - 10, mark[1], "value " + _anchor(x)))
+    parts.append(_line("mark", x, x, PLOT_TOP - 8, PLOT_BOTTOM))
+    parts.append(_text(f"{_number(x)}%", PLOT_TOP - 10, mark[1], f"value {'start' if x < 50 else 'end'}"))
     parts += _ticks(axis, PLOT_BOTTOM, unit)
-    return _svg(name, title, description, PLOT_BOTTOM + 40, parts)
+    return _svg(name, title, description, PLOT_BOTTOM + UNDER, parts)
 
 
 def spread_chart(name: str, title: str, description: str, spreads: Sequence[Spread], unit: str) -> str:
@@ -136,7 +132,7 @@ def spread_chart(name: str, title: str, description: str, spreads: Sequence[Spre
     """
     axis = LogAxis(min(spread.p05 for spread in spreads), max(spread.p95 for spread in spreads) + 1)
     bottom = len(spreads) * ROW
-    parts = [f'<line class="grid" x1="0" x2="100%" y1="{bottom}" y2="{bottom}"/>']
+    parts = []
     for number, spread in enumerate(spreads):
         y = number * ROW
         ends = [axis.place(value) for value in (spread.p05, spread.p25, spread.p50, spread.p75, spread.p95)]
@@ -146,14 +142,26 @@ def spread_chart(name: str, title: str, description: str, spreads: Sequence[Spre
             _text("100%", y + 14, f"median {spread.p50:,.0f}", "value end"),
             _rectangle(ends[0], y + 26, ends[4] - ends[0], 2, "bar"),
             _rectangle(ends[1], y + 20, ends[3] - ends[1], BAR, "bar"),
-            f'<line class="mark" x1="{_number(ends[2])}%" x2="{_number(ends[2])}%" y1="{y + 17}" y2="{y + 37}"/>',
+            _line("mark", ends[2], ends[2], y + 17, y + 37),
             "</g>",
         ]
-    return _svg(name, title, description, bottom + 40, [*parts, *_ticks(axis, bottom, unit)])
+    return _svg(name, title, description, bottom + UNDER, [*parts, *_ticks(axis, bottom, unit)])
+
+
+class Axis(Protocol):
+    """Where values are, in per cent of a plot's width, and which of them are labelled."""
+
+    def place(self, value: float) -> float:
+        """0 to 100."""
+        ...
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Round values on it, with their labels."""
+        ...
 
 
 class LogAxis:
-    """Places on a logarithmic axis from `low` to `high`, in per cent of its width."""
+    """A logarithmic axis from `low` to `high`, both above zero."""
 
     def __init__(self, low: float, high: float) -> None:
         self._low = math.log10(low)
@@ -164,30 +172,41 @@ class LogAxis:
         """Where a value is, held to the axis: 0 to 100."""
         return min(max(100 * (math.log10(value) - self._low) / self._span, 0.0), 100.0)
 
-    def ticks(self) -> list[int]:
-        """The round numbers on it: powers of ten, and where these are few also twice and five times them."""
+    def ticks(self) -> list[tuple[float, str]]:
+        """Powers of ten, and where these are few also twice and five times them."""
         factors = (1,) if self.high >= 1000 * self.low else (1, 2, 5)
-        decades = range(math.floor(self._low), math.ceil(self._low + self._span) + 1)
-        values = [factor * 10**decade for decade in decades if decade >= 0 for factor in factors]
-        return [value for value in values if self.low <= value <= self.high]
+        decades = range(max(math.floor(self._low), 0), math.ceil(self._low + self._span) + 1)
+        values = [factor * 10**decade for decade in decades for factor in factors]
+        return [(value, _short(value)) for value in values if self.low <= value <= self.high]
+
+
+class ShareAxis:
+    """An even axis from 0 to 1."""
+
+    def place(self, value: float) -> float:
+        """0 to 100."""
+        return 100 * value
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Every fifth."""
+        return [(fifth / 5, f"{fifth / 5:g}") for fifth in range(6)]
 
 
 def nice_steps(top: int) -> list[int]:
-    """Two to five equal steps up to `top` of 1, 2 or 5 times a power of ten, for the lines of a scale; at least 1."""
+    """Up to four equal steps to `top`, each 1, 2 or 5 times a power of ten, for the lines of a scale of counts."""
     step = 1
     while top // step > 4:
         step = step * 5 // 2 if str(step).startswith("2") else step * 2
     return list(range(step, top + 1, step))
 
 
-def _ticks(axis: LogAxis, y: float, unit: str) -> list[str]:
-    parts = []
-    for value in axis.ticks():
+def _ticks(axis: Axis, y: float, unit: str) -> list[str]:
+    """The axis at height y, with its labels and what they count."""
+    parts = [_line("axis", 0, 100, y, y)]
+    for value, label in axis.ticks():
         x = axis.place(value)
-        parts.append(f'<line class="axis" x1="{_number(x)}%" x2="{_number(x)}%" y1="{y}" y2="{y + 4}"/>')
         side = "start" if x < 4 else "end" if x > 96 else "middle"
-        parts.append(_text(f"{_number(x)}%", y + 17, _short(value), f"tick {side}"))
-    parts.append(f'<line class="axis" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
+        parts += [_line("axis", x, x, y, y + 4), _text(f"{_number(x)}%", y + 17, label, f"tick {side}")]
     return [*parts, _text("50%", y + 35, unit, "tick middle")]
 
 
@@ -197,10 +216,6 @@ def _short(value: int) -> str:
         if value >= size:
             return f"{value // size}{letter}"
     return str(value)
-
-
-def _anchor(x: float) -> str:
-    return "start" if x < 50 else "end"
 
 
 def _svg(name: str, title: str, description: str, height: float, parts: Sequence[str]) -> str:
@@ -214,6 +229,12 @@ def _svg(name: str, title: str, description: str, height: float, parts: Sequence
 
 def _text(x: str, y: float, text: str, kind: str) -> str:
     return f'<text class="{kind}" x="{x}" y="{_number(y)}">{safe(text)}</text>'
+
+
+def _line(kind: str, left: float, right: float, top: float, bottom: float) -> str:
+    """A line between two places in per cent of the width, and two heights in pixels."""
+    across = f'x1="{_number(left)}%" x2="{_number(right)}%"'
+    return f'<line class="{kind}" {across} y1="{_number(top)}" y2="{_number(bottom)}"/>'
 
 
 def _rectangle(x: float, y: float, width: float, height: float, kind: str, words: str = "") -> str:
