@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,12 @@ def environment(endpoint: str, home: Path) -> dict[str, str]:
 def noise(size: int, seed: int = 0) -> bytes:
     """Content that nothing compresses."""
     return random.Random(seed).randbytes(size)
+
+
+@lru_cache(16)
+def storage_tag(content: bytes) -> str:
+    """The ETag of the storage, which is another than the hub's."""
+    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
 
 def blob_id(content: bytes) -> str:
@@ -343,7 +350,7 @@ class StorageHandler(Handler):
             self.refuse(403)
             return
         content = self.state.repositories[f"{owner}/{name}"].files[file]
-        self.content(file, content, f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"', {})
+        self.content(file, content, storage_tag(content), {})
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ class Hub:
             url = _next_page(headers.get("Link"), url)
 
     def _json(self, url: str, about: str, explain: Callable[[Refused], LumiError] | None = None) -> tuple[Any, Message]:
-        attempts = Attempts(self.manners, about, explain or (lambda refused: explain_refusal(refused, about)))
+        attempts = Attempts(self.manners, about, url, explain or (lambda refused: explain_refusal(refused, about)))
         while True:
             try:
                 with self.open(url, {"Accept": "application/json"}) as answer:

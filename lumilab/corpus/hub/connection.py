@@ -180,4 +180,5 @@ def _words(error: BaseException) -> str:
         return _words(reason)
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return str(reason or error) or type(error).__name__
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return str(strerror or reason or error) or type(error).__name__

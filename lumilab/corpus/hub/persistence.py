@@ -101,13 +101,15 @@ class Attempts:
 
     Args:
         manners: shared with the others.
-        about: what is being fetched, for errors.
+        about: what is being fetched, for notices.
+        url: where from, for errors.
         explain: turns a refusal that is final into an error for a person.
     """
 
-    def __init__(self, manners: Manners, about: str, explain: Callable[[Refused], LumiError]) -> None:
+    def __init__(self, manners: Manners, about: str, url: str, explain: Callable[[Refused], LumiError]) -> None:
         self._manners = manners
         self._about = about
+        self._url = url
         self._explain = explain
         self._failed = 0
         self._progress = 0
@@ -145,7 +147,7 @@ class Attempts:
         if asked is not None and asked > self._manners.patience.longest_asked:
             return ResourceError(
                 f"The hub asks to wait {format_seconds(asked)} before the next request",
-                where=self._about,
+                where=self._url,
                 mend="run the same command again then, with fewer --workers or with HF_TOKEN set, which allows more "
                 "requests; what is downloaded stays.",
             )
@@ -153,7 +155,7 @@ class Attempts:
         what = f"answers with status {status}" if status else f"cannot be reached or kept up ({error})"
         return ResourceError(
             f"The hub {what}; gave up after {self._failed} tries",
-            where=self._about,
+            where=self._url,
             mend="check the network and HF_ENDPOINT, then run the same command again: it goes on where this one ended.",
         )
 

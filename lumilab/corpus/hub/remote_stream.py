@@ -97,7 +97,9 @@ class RemoteStream(io.RawIOBase):
 
     def _fetch(self, first: int, end: int) -> bytearray:
         """Bytes `first` to `end` - 1, over as many connections as it takes."""
-        attempts = Attempts(self._hub.manners, self._file.name, lambda refused: explain_refusal(refused, self._dataset))
+        attempts = Attempts(
+            self._hub.manners, self._file.name, self._home, lambda refused: explain_refusal(refused, self._dataset)
+        )
         block = bytearray()
         while len(block) < end - first:
             here = first + len(block)

@@ -128,8 +128,8 @@ class Transfer:
     def _receive(self) -> Checksum | None:
         """Fetches what is missing; None when the server's file has another size."""
         checksum = self._resume()
-        attempts = Attempts(self.hub.manners, self.file.name, self._explain)
         url = self.hub.address(self.dataset, self.commit, self.file.name)
+        attempts = Attempts(self.hub.manners, self.file.name, url, self._explain)
         with self.part.open("ab") as out:
             while checksum.size < self.file.size:
                 try:

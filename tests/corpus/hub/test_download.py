@@ -421,6 +421,7 @@ def test_a_hub_that_cannot_be_reached_is_one_paragraph(
         fetch(tmp_path / "here", patience)
     text = str(caught.value)
     assert "\n" not in text
+    assert address in text
     assert "cannot be reached" in text and "after 3 tries" in text and "HF_ENDPOINT" in text
     process = lumi("fineweb", endpoint="ftp://nowhere", home=tmp_path)
     assert "HF_ENDPOINT is 'ftp://nowhere'" in process.communicate()[1]
