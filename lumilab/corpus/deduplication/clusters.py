@@ -1,9 +1,9 @@
 """From edges to clusters: which documents stay, and a report of what was found.
 
 This is the one step that a single task does, because it needs no text and no hashes: of each document a number, of
-each near-duplicate an edge. It takes some ten million edges a second (bench/minhash_recall.py measures it), so that the
-10^8 near-duplicates of a corpus of terabytes cost it minutes at most, after days of reading. Parents, sizes and verdicts
-are memory-mapped files of 8, 4 and 1 bytes a document, which the system may page out; of edges it holds STEP at a time.
+each near-duplicate an edge. It takes some ten million edges a second (bench/minhash_recall.py measures it), so that
+the 10^8 near-duplicates of a corpus of terabytes cost it minutes at most, after days of reading. Parents, sizes and
+verdicts are memory-mapped files of 8, 4 and 1 bytes a document, which the system may page out; of edges it holds STEP.
 """
 
 from __future__ import annotations
