@@ -9,8 +9,8 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import hub_faults as faults
 import pytest
-import stand_in_hub as faults
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from stand_in_hub import Repository, StandInHub, cut_after
+from hub_faults import cut_after
+from stand_in_hub import Repository, StandInHub
 
 CLIENT = """
 import json, sys
