@@ -95,7 +95,7 @@ def _contamination(config: CorpusConfig, workers: Workers) -> Path | None:
     """The file of what evaluation sets hold, made first: every reading task looks into it."""
     if config.decontamination is None:
         return None
-    from lumilab.corpus.decontamination import ContaminationOrder, gather_contamination
+    from lumilab.corpus.evaluation_sets import ContaminationOrder, gather_contamination
 
     orders = [ContaminationOrder(config.decontamination)]
     phase = Phase("evaluation-sets", "Reading the evaluation sets", gather_contamination, orders, [1], unit="sets")

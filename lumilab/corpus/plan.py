@@ -111,7 +111,7 @@ def raw_paths(config: CorpusConfig, sources: Sequence[Source]) -> list[RawPath]:
         paths.append(RawPath("language model", model.parent, model.name))
     if config.decontamination is None:
         return paths
-    from lumilab.corpus.decontamination import evaluation_files
+    from lumilab.corpus.evaluation_sets import evaluation_files
 
     return [*paths, *evaluation_files(config.decontamination)]
 
