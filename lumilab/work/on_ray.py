@@ -168,37 +168,39 @@ def _connected(workers: int | None) -> Any:
 
 def _connect(ray: Any, quiet: dict[str, Any], workers: int | None) -> None:
     address = os.environ.get("RAY_ADDRESS")
-    if address:
-        _check_answer(address)
-        ray.init(address=address, **quiet)
-        return
-    cores = workers or available_cores()
+    try:
+        if address:
+            _check_answer(address)
+            ray.init(address=address, **quiet)
+        else:
+            _join_or_start(ray, quiet, workers or available_cores())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"No Ray cluster can be joined: {error}",
+            where=f"RAY_ADDRESS={address}" if address else "the cluster that was started on this machine",
+            mend="see that it runs and that this process may use it (RAY_AUTH_MODE, RAY_AUTH_TOKEN); for a Ray of this "
+            "run's own, unset RAY_ADDRESS and run `ray stop`.",
+        ) from error
+
+
+def _join_or_start(ray: Any, quiet: dict[str, Any], cores: int) -> None:
     try:
         # A local Ray of another run is not joined: it ends with that run.
         ray.init(num_cpus=cores, object_store_memory=STORE_BYTES, include_dashboard=False, **quiet)
-    except ValueError:  # a cluster was started here (`ray start`), and its size is not for us to say
+    except ValueError:  # a cluster was started here with `ray start`, and its size is not for us to say
         ray.init(**quiet)
-    except ConnectionError as error:
-        raise ConfigError(
-            "The Ray cluster that was started on this machine does not answer",
-            where=str(error),
-            mend="start it anew, or run `ray stop` for a Ray of this run's own.",
-        ) from error
 
 
 def _check_answer(address: str) -> None:
-    """Tries the address, HOST:PORT with or without a protocol before it: Ray itself would try for minutes."""
+    """Tries the address, HOST:PORT with or without a protocol before it: Ray itself would try for minutes.
+
+    Raises:
+        OSError, ValueError: nobody is there, or it is no address.
+    """
     host, colon, port = address.rpartition("//")[2].rpartition(":")
     if not colon:
         return  # a word of Ray's, like "auto"
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"No Ray cluster answers: {error}",
-            where=f"RAY_ADDRESS={address}",
-            mend="start the cluster, correct the address, or unset it for a Ray on this machine.",
-        ) from error
+    socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
 
 
 @contextmanager

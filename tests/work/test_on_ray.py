@@ -92,7 +92,7 @@ def test_a_cluster_that_does_not_answer_is_a_mistake_of_the_user(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(ConfigError, match="No Ray cluster answers") as caught:
+    with pytest.raises(ConfigError, match="No Ray cluster can be joined: ") as caught:
         on_ray(tmp_path).run(phase(orders(2)))
     assert caught.value.where == f"RAY_ADDRESS={address}"
 

@@ -77,6 +77,14 @@ def test_rate_and_remaining_time(clock: Clock) -> None:
     assert task.describe() == "2 documents/s · 40 s left · loss 2.31"
 
 
+def test_bytes_are_shown_as_a_person_reads_them(clock: Clock) -> None:
+    task = Task("reading", 4_000_000, "bytes", lambda task: None)
+    clock.now += 2
+    task.advance(3_000_000)
+    assert task.describe() == "1.5 MB/s · 0.7 s left"
+    assert task.summary() == "reading: 3 MB in 2.0 s"
+
+
 def test_the_rate_of_continued_work_counts_only_the_new(clock: Clock) -> None:
     task = Task("training", 1000, "steps", lambda task: None)
     task.start_at(900)
