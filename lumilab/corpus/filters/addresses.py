@@ -59,9 +59,9 @@ def _is_host_and_rest(characters: Characters, kinds: Characters, first: int, end
     stop = first
     while stop < end:
         code = characters[stop]
-        if code == _COLON or code == _SLASH or code == _QUESTION or code == _HASH:
+        if code in (_COLON, _SLASH, _QUESTION, _HASH):
             break
-        if not (kinds[stop] & (HOST | LOWER) or code == _DOT or code == _HYPHEN or code == _UNDERSCORE):
+        if not (kinds[stop] & (HOST | LOWER) or code in (_DOT, _HYPHEN, _UNDERSCORE)):
             return False
         stop += 1
     place = stop
@@ -73,7 +73,7 @@ def _is_host_and_rest(characters: Characters, kinds: Characters, first: int, end
             return False
     if place < end:
         code = characters[place]
-        if not (code == _SLASH or code == _QUESTION or code == _HASH):
+        if code not in (_SLASH, _QUESTION, _HASH):
             return False
     return _is_domain(characters, kinds, first, stop) or _is_public_ip(characters, first, stop)
 

@@ -21,23 +21,20 @@ from lumilab.corpus.filters.characters import (
     SUFFIX,
     UPPER,
 )
-from lumilab.corpus.filters.text import Characters, Hashes, find_in, hash_of, hash_table, text_hash
+from lumilab.corpus.filters.text import Characters, Hashes, hash_of
+from lumilab.corpus.filters.word_table import UNIT, look_up
 
-# Units of measure, split off after a digit. "тбكم" is two of them that lost the space between them in spaCy's list.
-_UNITS = """km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph hPa
-Pa mbar mb MB kb KB gb GB tb TB T G M K км км² км³ м м² м³ дм дм² дм³ см см² см³ мм мм² мм³ нм кг г мг м/с км/ч кПа Па
+# Units of measure and currencies, split off after a digit. "тбكم" is two that lost the space between them in spaCy's
+# list.
+UNITS = """km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph
+hPa Pa mbar mb MB kb KB gb GB tb TB T G M K км км² км³ м м² м³ дм дм² дм³ см см² см³ мм мм² мм³ нм кг г мг м/с км/ч кПа Па
 мбар Кб КБ кб Мб МБ мб Гб ГБ гб Тб ТБ тбكم كم² كم³ م م² م³ سم سم² سم³ مم مم² مم³ كم غرام جرام جم كغ ملغ كوب اكواب
 % US$ C$ A$"""
-_LONGEST_UNIT = 6
+_LONGEST_UNIT = 5
 _ZERO, _NINE, _DOT, _PLUS, _HYPHEN, _STAR, _CARET = (ord(character) for character in "09.+-*^")
 _COMMA, _DOLLAR, _TILDE, _U, _S, _C, _A, _SMALL_S, _F, _K = (ord(character) for character in ",$~USCAsFK")
 _COLON, _LESS, _GREATER, _EQUALS, _SLASH = (ord(character) for character in ":<>=/")
 _APOSTROPHE, _CURLY, _ELLIPSIS, _EN_DASH, _EM_DASH, _DEGREE = (ord(character) for character in "'’…–—°")
-
-
-def unit_table() -> Hashes:
-    """The hashes of what splits off after a digit and is longer than one character, or not punctuation."""
-    return hash_table([text_hash(unit) for unit in _UNITS.split()])
 
 
 @compiled
@@ -59,7 +56,7 @@ def prefix_length(characters: Characters, kinds: Characters, first: int, end: in
         while place < end and characters[place] == _DOT:
             place += 1
         return place - first if place - first >= 2 else 0
-    if (code == _C or code == _A) and first + 1 < end and characters[first + 1] == _DOLLAR:
+    if (code in (_C, _A)) and first + 1 < end and characters[first + 1] == _DOLLAR:
         return 2
     if code == _U and first + 2 < end and characters[first + 1] == _S and characters[first + 2] == _DOLLAR:
         return 3
@@ -67,7 +64,7 @@ def prefix_length(characters: Characters, kinds: Characters, first: int, end: in
 
 
 @compiled
-def suffix_length(characters: Characters, kinds: Characters, units: Hashes, first: int, end: int) -> int:
+def suffix_length(characters: Characters, kinds: Characters, table: Hashes, first: int, end: int) -> int:
     """How many characters split off the end of the word from `first` up to `end`; 0 for none."""
     last = end - 1
     if last < first:
@@ -79,13 +76,13 @@ def suffix_length(characters: Characters, kinds: Characters, units: Hashes, firs
         before = characters[last - 1]
         if code == _ELLIPSIS and before == _ELLIPSIS:
             return 2
-        if (code == _SMALL_S or code == _S) and (before == _APOSTROPHE or before == _CURLY):
+        if (code in (_SMALL_S, _S)) and (before in (_APOSTROPHE, _CURLY)):
             length = 2
         elif code == _DOT:
             return _dots(characters, kinds, first, end)
         elif (code == _PLUS and is_ascii_digit(before)) or (kinds[last] & CURRENCY and is_ascii_digit(before)):
             length = 1
-    return max(length, _unit(characters, units, first, end))
+    return max(length, _unit(characters, table, first, end))
 
 
 @compiled
@@ -103,18 +100,18 @@ def _dots(characters: Characters, kinds: Characters, first: int, end: int) -> in
         code = characters[before]
         if kinds[before] & UPPER and kinds[before - 1] & UPPER:
             return 1
-        if characters[before - 1] == _DEGREE and (code == _F or code == _C or code == _K):
+        if characters[before - 1] == _DEGREE and (code in (_F, _C, _K)):
             return 1
     return 0
 
 
 @compiled
-def _unit(characters: Characters, units: Hashes, first: int, end: int) -> int:
-    """A unit of measure or a currency after a digit; no unit holds a digit, so only the nearest digit can be before it."""
+def _unit(characters: Characters, table: Hashes, first: int, end: int) -> int:
+    """A unit of measure or a currency after a digit: the nearest one, because no unit holds a digit."""
     for place in range(end - 1, max(first, end - 1 - _LONGEST_UNIT) - 1, -1):
         if is_ascii_digit(characters[place]):
             length = end - 1 - place
-            if length > 0 and find_in(units, hash_of(characters, place + 1, end)) >= 0:
+            if length > 0 and look_up(table, hash_of(characters, place + 1, end)) & UNIT:
                 return length
             return 0
     return 0
@@ -124,10 +121,7 @@ def _unit(characters: Characters, units: Hashes, first: int, end: int) -> int:
 def infix_length(characters: Characters, kinds: Characters, first: int, place: int, end: int) -> int:
     """How many characters at `place`, within the word from `first` up to `end`, stand between two parts; 0 for none."""
     code = characters[place]
-    kind = kinds[place]
-    if kind & ALPHA and not kind & ICON:
-        return 0
-    if kind & ICON or code == _ELLIPSIS:
+    if kinds[place] & ICON or code == _ELLIPSIS:
         return 1
     if code == _DOT and place + 1 < end and characters[place + 1] == _DOT:
         stop = place
@@ -138,7 +132,7 @@ def infix_length(characters: Characters, kinds: Characters, first: int, place: i
         return 0
     before, after = kinds[place - 1], kinds[place + 1]
     after_digit = is_ascii_digit(characters[place - 1])
-    if code == _PLUS or code == _HYPHEN or code == _STAR or code == _CARET:
+    if code in (_PLUS, _HYPHEN, _STAR, _CARET):
         following = characters[place + 1]
         if after_digit and (is_ascii_digit(following) or following == _HYPHEN):
             return 1
@@ -148,7 +142,7 @@ def infix_length(characters: Characters, kinds: Characters, first: int, place: i
         return 1 if before & ALPHA and after & ALPHA else 0
     if not (before & ALPHA or after_digit):
         return 0
-    if code == _COLON or code == _LESS or code == _GREATER or code == _EQUALS or code == _SLASH:
+    if code in (_COLON, _LESS, _GREATER, _EQUALS, _SLASH):
         return 1 if after & ALPHA else 0
     return _hyphens(characters, kinds, place, end)
 
@@ -161,7 +155,7 @@ def _hyphens(characters: Characters, kinds: Characters, place: int, end: int) ->
         longest = 3
     elif code == _EM_DASH:
         longest = 2
-    elif code == _EN_DASH or code == _TILDE:
+    elif code in (_EN_DASH, _TILDE):
         longest = 1
     else:
         return 0

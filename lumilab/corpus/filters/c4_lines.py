@@ -13,8 +13,8 @@ import numpy as np
 from lumilab.corpus.compiled import compiled
 from lumilab.corpus.filters.characters import DIGIT, LINE_END, PUNCTUATION, SENTENCE_END, SPACE
 from lumilab.corpus.filters.reunite import Runs, reunite
-from lumilab.corpus.filters.text import Characters, Positions
-from lumilab.corpus.filters.words import WordRules, split
+from lumilab.corpus.filters.text import Characters, Hashes, Positions
+from lumilab.corpus.filters.words import split
 
 KEPT, LOREM_IPSUM, CURLY_BRACKET, TOO_FEW_SENTENCES = range(4)  # what becomes of a document
 
@@ -39,6 +39,9 @@ _PHRASES = _rows(
         "use cookies",
     )
 )
+# By a phrase's first letter its second, to pass over most of a text quickly. No phrase begins with a k.
+_SECOND = np.zeros(128, np.uint32)
+_SECOND[_PHRASES[:, 0]] = _PHRASES[:, 1]
 _CITATION_WORDS = _rows(("[edit]", "[citation needed]"))
 _LOREM, _JAVASCRIPT, _POLICY = 1, 2, 4  # what is found in a line
 _SPACE, _NEW_LINE, _DOT, _CURLY, _OPEN, _CLOSE, _KELVIN = (ord(character) for character in " \n.{[]\u212a")
@@ -85,7 +88,7 @@ def filter_lines(
     ends: Positions,
     count: int,
     line_rules: LineRules,
-    word_rules: WordRules,
+    table: Hashes,
     apart: Runs,
     output: Output,
 ) -> Remains:
@@ -123,7 +126,7 @@ def filter_lines(
             line_words = word - from_word
             line_sentences = _sentences(characters, kinds, first, end, starts[from_word:word], ends[from_word:word])
         else:
-            line_words, line_sentences = _resplit(output, begin, stop, word_rules, apart)
+            line_words, line_sentences = _resplit(output, begin, stop, table, apart)
         words += line_words
         sentences += line_sentences
         if begin > 0:
@@ -198,7 +201,7 @@ def _ends_sentence(characters: Characters, first: int, end: int) -> bool:
     code = characters[end - 1]
     if code == _DOT:
         return not (end - first >= 3 and characters[end - 2] == _DOT and characters[end - 3] == _DOT)
-    return code == _QUESTION or code == _EXCLAMATION or code == _DOUBLE_QUOTE or code == _QUOTE
+    return code in (_QUESTION, _EXCLAMATION, _DOUBLE_QUOTE, _QUOTE)
 
 
 @compiled
@@ -221,12 +224,12 @@ def _small(code: np.uint32) -> np.uint32:
 def _found_phrases(characters: Characters, first: int, end: int) -> int:
     """Which kinds of phrases are in a line, in small or capital letters: _LOREM, _JAVASCRIPT, _POLICY, added up."""
     found = 0
-    for place in range(first, end):
-        letter = _small(characters[place])
+    for place in range(first, end - 1):
+        code = characters[place] | np.uint32(32)
+        if not (ord("c") <= code <= ord("u")) or _SECOND[code] != characters[place + 1] | np.uint32(32):
+            continue
         for row in range(_PHRASES.shape[0]):
-            if letter != _PHRASES[row, 0]:
-                continue
-            length = 1
+            length = 0
             while (
                 _PHRASES[row, length] != 0
                 and place + length < end
@@ -269,10 +272,10 @@ def _sentences(
 
 
 @compiled
-def _resplit(output: Output, first: int, end: int, rules: WordRules, apart: Runs) -> tuple[int, int]:
+def _resplit(output: Output, first: int, end: int, table: Hashes, apart: Runs) -> tuple[int, int]:
     """The words and sentences of a line that lost citations, whose words are others now."""
     room = end - first + 1
     starts, ends, suffixes = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
-    count = split(output.characters, output.kinds, first, end, rules, starts, ends, suffixes)
-    count = reunite(output.characters, count, rules.special, apart, starts, ends)
+    count = split(output.characters, output.kinds, first, end, table, starts, ends, suffixes)
+    count = reunite(output.characters, count, table, apart, starts, ends)
     return count, _sentences(output.characters, output.kinds, first, end, starts[:count], ends[:count])

@@ -150,4 +150,4 @@ def shape_of_lines(
 def _is_stop(code: np.uint32, kind: np.uint32, ascii_stops: bool) -> bool:
     if not ascii_stops:
         return kind & np.uint32(STOP) != 0
-    return code == _DOT or code == _QUESTION or code == _EXCLAMATION or code == _DOUBLE_QUOTE or code == _QUOTE
+    return code in (_DOT, _QUESTION, _EXCLAMATION, _DOUBLE_QUOTE, _QUOTE)

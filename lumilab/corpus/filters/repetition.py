@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from lumilab.corpus.compiled import compiled
 from lumilab.corpus.filters.characters import SPACE
 from lumilab.corpus.filters.text import BASE, BASE_INVERSE, MULTIPLIER, Characters, Hashes, Positions, slot_for
 
 _NEW_LINE = ord("\n")
+BEGINNING = 14  # letters; most runs of five words have more, and few texts share so many by chance
 
 
 class Repeats(NamedTuple):
@@ -106,23 +108,26 @@ def hash_words(
     words: Hashes,
     lengths: Positions,
 ) -> None:
-    """For the words joined without spaces: the hash up to each word, BASE to minus that place, each word's own hash.
+    """For the words joined without spaces: the hash up to each letter, and for each word what is needed to use it.
 
-    `prefix` (uint64) and `lengths` (int32, the characters up to each word) receive `count` + 1 values.
+    `prefix` (uint64) receives the hash up to each letter, `lengths` (int32) the letters up to each word, each with one
+    value more than there are; `inverse` BASE to minus these letters, `words` each word's own hash.
     """
     total = np.uint64(0)
     power = np.uint64(1)
     back = np.uint64(1)
     length = 0
     for word in range(count):
-        prefix[word], inverse[word], lengths[word] = total, back, length
+        inverse[word], lengths[word] = back, length
+        before = total
         for place in range(starts[word], ends[word]):
+            prefix[length] = total
+            length += 1
             total += np.uint64(characters[place] + np.uint32(1)) * power
             power *= BASE
             back *= BASE_INVERSE
-        words[word] = (total - prefix[word]) * inverse[word]
-        length += ends[word] - starts[word]
-    prefix[count], lengths[count] = total, length
+        words[word] = (total - before) * inverse[word]
+    prefix[length], lengths[count] = total, length
 
 
 @compiled
@@ -156,8 +161,59 @@ def top_run(
 
 
 @compiled
-def repeated_runs(prefix: Hashes, inverse: Hashes, lengths: Positions, count: int, size: int, table: Hashes) -> int:
-    """The characters of the runs of `size` words that were there before, without spaces; counted ones do not overlap."""
+def longest_run(lengths: Positions, count: int, size: int) -> int:
+    """The characters of the longest run of `size` words with one space between words."""
+    longest = 0
+    for place in range(count - size + 1):
+        longest = max(longest, lengths[place + size] - lengths[place])
+    return longest + size - 1
+
+
+@compiled
+def shared_beginnings(
+    prefix: Hashes,
+    inverse: Hashes,
+    lengths: Positions,
+    count: int,
+    table: Hashes,
+    places: Positions,
+    shared: npt.NDArray[np.bool_],
+) -> None:
+    """Marks each word from which on the next BEGINNING letters are the same as those from another word on.
+
+    Runs of words that are equal and not shorter begin with such a word. Words too near the end are marked, too.
+    """
+    mask = table_size(count) - 1
+    table[: mask + 1] = 0
+    for word in range(count):
+        first = lengths[word]
+        shared[word] = first + BEGINNING > lengths[count]
+        if shared[word]:
+            continue
+        key = (prefix[first + BEGINNING] - prefix[first]) * inverse[word]
+        key += np.uint64(key == 0)
+        slot = slot_for(table, mask, key)
+        if table[slot] == 0:
+            table[slot] = key
+            places[slot] = word
+        else:
+            shared[word] = shared[places[slot]] = True
+
+
+@compiled
+def repeated_runs(
+    prefix: Hashes,
+    inverse: Hashes,
+    lengths: Positions,
+    count: int,
+    size: int,
+    shared: npt.NDArray[np.bool_],
+    table: Hashes,
+) -> int:
+    """The letters of the runs of `size` words that were there before; counted runs do not overlap.
+
+    Runs that `shared` shows to be there only once are passed over: they neither are repeated nor repeat another.
+    """
     runs = count - size + 1
     if runs < 1:
         return 0
@@ -166,11 +222,15 @@ def repeated_runs(prefix: Hashes, inverse: Hashes, lengths: Positions, count: in
     repeated = 0
     place = 0
     while place < runs:
-        key = (prefix[place + size] - prefix[place]) * inverse[place]
+        first, end = lengths[place], lengths[place + size]
+        if not shared[place] and end - first >= BEGINNING:
+            place += 1
+            continue
+        key = (prefix[end] - prefix[first]) * inverse[place]
         key += np.uint64(key == 0)
         slot = slot_for(table, mask, key)
         if table[slot] == key:
-            repeated += lengths[place + size] - lengths[place]
+            repeated += end - first
             place += size
         else:
             table[slot] = key

@@ -15,39 +15,32 @@ import numpy as np
 import numpy.typing as npt
 
 from lumilab.corpus.compiled import compiled
+from lumilab.corpus.filters.affixes import UNITS
 from lumilab.corpus.filters.characters import character_flags
 from lumilab.corpus.filters.special_words import special_words
-from lumilab.corpus.filters.text import Characters, Positions, decode, find_in, hash_of
-from lumilab.corpus.filters.words import (
-    SpecialWords,
-    WordRules,
-    add_pieces,
-    find_special,
-    special_tables,
-    split,
-    word_rules,
-)
+from lumilab.corpus.filters.text import BASE, Characters, Hashes, Positions, decode
+from lumilab.corpus.filters.word_table import LONGEST_WORD, look_up, word_table
+from lumilab.corpus.filters.words import add_pieces, special_pieces, split
 
 _SPACE = ord(" ")
-_LONGEST = 12  # characters of a special word, and more words than any is made of
 
 
 class Runs(NamedTuple):
-    """Special words as the rules split them: `words` maps a word to that, `begins` (bool [2^16]) filters its first pair.
+    """Special words as the rules split them: `words` maps a word to that, `begins` (uint8 [2^16]) filters pairs of words.
 
-    `begins` is indexed by the last character of the first word and the first of the second.
+    `begins` is indexed by the last character of one word and the first of the next, and holds the greatest length of a
+    word that such a run begins with.
     """
 
-    words: SpecialWords
-    begins: npt.NDArray[np.bool_]
+    words: Hashes
+    begins: npt.NDArray[np.uint8]
 
 
 @lru_cache(maxsize=1)
 def runs() -> Runs:
     """The special words that the rules, not knowing them, split into several; computed once."""
-    rules = word_rules()
-    bare = WordRules(special_tables({}), rules.units)
-    begins = np.zeros(1 << 16, np.bool_)
+    bare = word_table({}, UNITS.split())
+    begins = np.zeros(1 << 16, np.uint8)
     apart: dict[str, tuple[str, ...]] = {}
     for word in special_words():
         data = np.frombuffer(word.encode(), np.uint8)
@@ -57,8 +50,9 @@ def runs() -> Runs:
         count = split(characters, kinds, 0, size, bare, starts, ends, suffixes)
         if count > 1:
             apart[word] = tuple(word[starts[place] : ends[place]] for place in range(count))
-            begins[pair_of(characters[ends[0] - 1], characters[ends[0]])] = True
-    return Runs(special_tables(apart), begins)
+            pair = pair_of(characters[ends[0] - 1], characters[ends[0]])
+            begins[pair] = max(begins[pair], ends[0])
+    return Runs(word_table(apart), begins)
 
 
 @compiled
@@ -71,33 +65,34 @@ def pair_of(first: np.uint32, second: np.uint32) -> int:
 def reunite(
     characters: Characters,
     count: int,
-    special: SpecialWords,
+    table: Hashes,
     apart: Runs,
     starts: Positions,
     ends: Positions,
 ) -> int:
     """Puts special words together among `count` words, in place; returns the words' number after it."""
-    finds = np.empty(16 * _LONGEST, np.int32)  # first word and number of words of each find
+    finds = np.empty(16 * LONGEST_WORD, np.int32)  # first word and number of words of each find
     found = 0
+    begins = apart.begins
     for word in range(count - 1):
-        if apart.begins[pair_of(characters[ends[word] - 1], characters[starts[word + 1]])] and _adjacent(
-            characters, ends[word], starts[word + 1]
-        ):
-            if finds.size < 2 * (found + _LONGEST):
+        end, start = ends[word], starts[word + 1]
+        pair = pair_of(characters[end - 1], characters[start])
+        if end - starts[word] <= begins[pair] and _adjacent(characters, end, start):
+            if finds.size < 2 * (found + LONGEST_WORD):
                 finds = np.concatenate((finds, np.empty_like(finds)))
             found = _find_from(characters, count, apart.words, word, starts, ends, finds, found)
     if found == 0:
         return count
     seen = np.zeros(count, np.bool_)
     chosen = np.zeros(found, np.bool_)
-    for length in range(_LONGEST, 1, -1):
+    for length in range(LONGEST_WORD, 1, -1):
         for find in range(found):
             first, size = finds[2 * find], finds[2 * find + 1]
             if size != length:
                 continue
             chosen[find] = not seen[first] and not seen[first + size - 1]
             seen[first : first + size] = True
-    return _rewrite(characters, count, special, finds, found, chosen, starts, ends)
+    return _rewrite(characters, count, table, finds, found, chosen, starts, ends)
 
 
 @compiled
@@ -110,7 +105,7 @@ def _adjacent(characters: Characters, end: int, start: int) -> bool:
 def _find_from(
     characters: Characters,
     count: int,
-    apart: SpecialWords,
+    apart: Hashes,
     word: int,
     starts: Positions,
     ends: Positions,
@@ -118,16 +113,17 @@ def _find_from(
     found: int,
 ) -> int:
     """Notes each run that begins with `word` and has a special word's pieces: first word and number, in `finds`."""
-    joined = np.empty(_LONGEST, np.uint32)
+    key, power = np.uint64(0), np.uint64(1)  # of the joined words
     size = 0
     last = word
     while last < count:
-        length = ends[last] - starts[last]
-        if size + length > _LONGEST or (last > word and not _adjacent(characters, ends[last - 1], starts[last])):
+        size += ends[last] - starts[last]
+        if size > LONGEST_WORD or (last > word and not _adjacent(characters, ends[last - 1], starts[last])):
             break
-        joined[size : size + length] = characters[starts[last] : ends[last]]
-        size += length
-        if last > word and _has_pieces(apart, joined, size, word, last, starts, ends):
+        for place in range(starts[last], ends[last]):
+            key += np.uint64(characters[place] + np.uint32(1)) * power
+            power *= BASE
+        if last > word and _has_pieces(apart, key, word, last, starts, ends):
             finds[2 * found], finds[2 * found + 1] = word, last - word + 1
             found += 1
         last += 1
@@ -135,25 +131,23 @@ def _find_from(
 
 
 @compiled
-def _has_pieces(
-    apart: SpecialWords, joined: Characters, size: int, word: int, last: int, starts: Positions, ends: Positions
-) -> bool:
-    """Whether the joined words are a special word that the rules split just so."""
-    slot = find_in(apart.keys, hash_of(joined, 0, size))
-    if slot < 0 or apart.counts[slot] != last - word + 1:
+def _has_pieces(apart: Hashes, key: np.uint64, word: int, last: int, starts: Positions, ends: Positions) -> bool:
+    """Whether words that give this hash are a special word that the rules split just so."""
+    value = look_up(apart, key)
+    if value == np.uint64(0):
         return False
-    offset = apart.offsets[slot]
-    for piece in range(apart.counts[slot]):
-        if apart.lengths[offset + piece] != ends[word + piece] - starts[word + piece]:
+    for place in range(word, last + 1):
+        if np.int64(value & np.uint64(15)) != ends[place] - starts[place]:
             return False
-    return True
+        value >>= np.uint64(4)
+    return value == np.uint64(0)
 
 
 @compiled
 def _rewrite(
     characters: Characters,
     count: int,
-    special: SpecialWords,
+    table: Hashes,
     finds: Positions,
     found: int,
     chosen: npt.NDArray[np.bool_],
@@ -170,10 +164,10 @@ def _rewrite(
         if find < found and finds[2 * find] == word:
             first, size = word, finds[2 * find + 1]
             start, end = starts[first], ends[first + size - 1]
-            slot = find_special(special, characters, start, end)
+            pieces = special_pieces(table, characters, start, end)
             word += size
-            if slot >= 0:
-                written = add_pieces(special, slot, start, starts, ends, written)
+            if pieces:
+                written = add_pieces(pieces, start, starts, ends, written)
             else:  # there is a space within
                 for piece in range(first, first + size):
                     starts[written], ends[written] = starts[piece], ends[piece]

@@ -89,8 +89,13 @@ class Repetition:
         return None
 
     def _check_runs(self, text: Workspace) -> str | None:
+        times = None
         for size, threshold in self.top:
-            if threshold is not None and _above(text.top_run(size) / text.size, threshold):
+            # No run is there more often than the shorter ones in it, so the next table may not be needed.
+            if threshold is None or (times is not None and times * text.longest_run(size) / text.size <= threshold):
+                continue
+            times, length = text.top_run(size)
+            if times * length / text.size > threshold:
                 return f"gopher_repetition: top {size}-gram"
         for size, threshold in self.repeated:
             if threshold is not None and _above(text.repeated_runs(size) / text.size, threshold):

@@ -77,29 +77,9 @@ def hash_of(characters: Characters, first: int, end: int) -> np.uint64:
 
 
 @compiled
-def find_in(keys: Hashes, key: np.uint64) -> int:
-    """The slot of a hash in an open-addressing table whose size is a power of two, or -1; 0 marks an empty slot."""
-    mask = keys.size - 1
-    slot = np.int64((key * MULTIPLIER) >> np.uint64(33)) & mask
-    while keys[slot] != np.uint64(0):
-        if keys[slot] == key:
-            return slot
-        slot = (slot + 1) & mask
-    return -1
-
-
-@compiled
 def slot_for(keys: Hashes, mask: int, key: np.uint64) -> int:
     """The slot where a hash is, or where it belongs if it is not in the first `mask` + 1 slots of the table."""
     slot = np.int64((key * MULTIPLIER) >> np.uint64(33)) & mask
     while keys[slot] != np.uint64(0) and keys[slot] != key:
         slot = (slot + 1) & mask
     return slot
-
-
-def hash_table(hashes: list[int]) -> Hashes:
-    """A table for `find_in` with these hashes, at most a quarter full."""
-    keys = np.zeros(1 << max(4, (4 * len(hashes)).bit_length()), np.uint64)
-    for value in hashes:
-        keys[slot_for(keys, keys.size - 1, np.uint64(value))] = value
-    return keys

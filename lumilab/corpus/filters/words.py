@@ -9,73 +9,32 @@ words that this took apart are put together again (`reunite.py`). Tokens of whit
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lumilab.corpus.compiled import compiled
 from lumilab.corpus.filters.addresses import is_address
-from lumilab.corpus.filters.affixes import infix_length, prefix_length, suffix_length, unit_table
-from lumilab.corpus.filters.characters import SPACE
+from lumilab.corpus.filters.affixes import UNITS, infix_length, prefix_length, suffix_length
+from lumilab.corpus.filters.characters import ALPHA, ICON, LOWER, SPACE, SUFFIX
 from lumilab.corpus.filters.special_words import special_words
-from lumilab.corpus.filters.text import Characters, Hashes, Positions, find_in, hash_of, hash_table, text_hash
+from lumilab.corpus.filters.text import BASE, Characters, Hashes, Positions, hash_of
+from lumilab.corpus.filters.word_table import LONGEST_WORD, UNIT, look_up, word_table
 
-_LONGEST_SPECIAL = 12
-_DOT, _CAPITAL_A, _SMALL_A = ord("."), ord("A"), ord("a")
-_FILTER_BITS = 16
-
-
-class SpecialWords(NamedTuple):
-    """The special words as arrays. Slot s of `keys` has pieces of lengths `lengths[offsets[s] : offsets[s] + counts[s]]`.
-
-    keys: uint64, a table for `find_in`. maybe: bool [2^16], false where no special word's hash has these upper bits.
-    """
-
-    keys: Hashes
-    maybe: npt.NDArray[np.bool_]
-    offsets: Positions
-    counts: Positions
-    lengths: Positions
-
-
-class WordRules(NamedTuple):
-    """What `split` needs: the special words and the hashes of units."""
-
-    special: SpecialWords
-    units: Hashes
-
-
-def special_tables(words: dict[str, tuple[str, ...]]) -> SpecialWords:
-    """The arrays for a dictionary of words and their pieces."""
-    keys = hash_table([text_hash(word) for word in words])
-    maybe = np.zeros(1 << _FILTER_BITS, np.bool_)
-    offsets, counts = np.zeros(keys.size, np.int32), np.zeros(keys.size, np.int32)
-    lengths: list[int] = []
-    for word, pieces in words.items():
-        key = np.uint64(text_hash(word))
-        slot = find_in(keys, key)
-        maybe[int(key) >> (64 - _FILTER_BITS)] = True
-        offsets[slot], counts[slot] = len(lengths), len(pieces)
-        lengths += map(len, pieces)
-    return SpecialWords(keys, maybe, offsets, counts, np.array(lengths, np.int32))
+_DOT, _SMALL_A = ord("."), ord("a")
 
 
 @lru_cache(maxsize=1)
-def word_rules() -> WordRules:
-    """The rules of English, computed once."""
-    return WordRules(special_tables(special_words()), unit_table())
+def word_rules() -> Hashes:
+    """The special words of English and the units of measure as one table, computed once."""
+    return word_table(special_words(), UNITS.split())
 
 
 @compiled
-def find_special(special: SpecialWords, characters: Characters, first: int, end: int) -> int:
-    """The slot of the special word from `first` up to `end`, or -1."""
-    if not 0 < end - first <= _LONGEST_SPECIAL:
-        return -1
-    key = hash_of(characters, first, end)
-    if not special.maybe[np.int64(key >> np.uint64(48))]:
-        return -1
-    return find_in(special.keys, key)
+def special_pieces(table: Hashes, characters: Characters, first: int, end: int) -> np.uint64:
+    """The lengths of the pieces of the special word from `first` up to `end`, as in the table, or 0."""
+    if not 0 < end - first <= LONGEST_WORD:
+        return np.uint64(0)
+    return look_up(table, hash_of(characters, first, end)) & ~UNIT
 
 
 @compiled
@@ -84,7 +43,7 @@ def split(
     kinds: Characters,
     first: int,
     end: int,
-    rules: WordRules,
+    table: Hashes,
     starts: Positions,
     ends: Positions,
     suffixes: Positions,
@@ -100,16 +59,30 @@ def split(
             place += 1
             continue
         start = place
-        plain = True
+        stem_key, stem_end = np.uint64(0), -1  # the letters that the chunk begins with, once something else follows
+        key, power = np.uint64(0), np.uint64(1)
         while place < end and not kinds[place] & SPACE:
-            letter = (characters[place] | np.uint32(32)) - np.uint32(_SMALL_A)
-            plain = plain and letter < 26
+            code = characters[place]
+            if stem_end < 0 and (code | np.uint32(32)) - np.uint32(_SMALL_A) >= np.uint32(26):
+                stem_key, stem_end = key, place
+            key += np.uint64(code + np.uint32(1)) * power
+            power *= BASE
             place += 1
-        if plain and (place - start > _LONGEST_SPECIAL or find_special(rules.special, characters, start, place) < 0):
+        # Most words are letters and nothing special: no rule can split them. Or they have one mark behind them.
+        if stem_end < 0 and look_up(table, key) == np.uint64(0):
             starts[count], ends[count] = start, place
             count += 1
+        elif (
+            stem_end == place - 1 > start
+            and (kinds[stem_end] & SUFFIX or (characters[stem_end] == _DOT and kinds[stem_end - 1] & LOWER))
+            and look_up(table, key) == np.uint64(0)
+            and look_up(table, stem_key) == np.uint64(0)
+        ):
+            starts[count], ends[count] = start, stem_end
+            starts[count + 1], ends[count + 1] = stem_end, place
+            count += 2
         else:
-            count = _split_chunk(characters, kinds, start, place, rules, starts, ends, suffixes, count)
+            count = _split_chunk(characters, kinds, start, place, table, starts, ends, suffixes, count)
     return count
 
 
@@ -119,33 +92,32 @@ def _split_chunk(
     kinds: Characters,
     first: int,
     end: int,
-    rules: WordRules,
+    table: Hashes,
     starts: Positions,
     ends: Positions,
     suffixes: Positions,
     count: int,
 ) -> int:
     """Splits one chunk without white space; returns the words' number with it."""
-    special = rules.special
     held = 0  # suffixes found so far, from the end of the chunk inwards: where each begins
     stop = end
-    slot = -1
+    pieces = np.uint64(0)
     while first < stop:
-        slot = find_special(special, characters, first, stop)
-        if slot >= 0:
+        pieces = special_pieces(table, characters, first, stop)
+        if pieces:
             break
         prefix = prefix_length(characters, kinds, first, stop)
         if prefix > 0:
-            slot = find_special(special, characters, first + prefix, stop)
-            if slot >= 0:
+            pieces = special_pieces(table, characters, first + prefix, stop)
+            if pieces:
                 starts[count], ends[count] = first, first + prefix
                 count += 1
                 first += prefix
                 break
-        suffix = suffix_length(characters, kinds, rules.units, first + prefix, stop)
+        suffix = suffix_length(characters, kinds, table, first + prefix, stop)
         if suffix > 0:
-            slot = find_special(special, characters, first, stop - suffix)
-            if slot >= 0:
+            pieces = special_pieces(table, characters, first, stop - suffix)
+            if pieces:
                 stop -= suffix
                 suffixes[held] = stop
                 held += 1
@@ -160,8 +132,8 @@ def _split_chunk(
         if prefix == 0 and suffix == 0:
             break
     if first < stop:
-        if slot >= 0:
-            count = add_pieces(special, slot, first, starts, ends, count)
+        if pieces:
+            count = add_pieces(pieces, first, starts, ends, count)
         else:
             count = _split_middle(characters, kinds, first, stop, starts, ends, count)
     while held > 0:
@@ -173,14 +145,14 @@ def _split_chunk(
 
 
 @compiled
-def add_pieces(special: SpecialWords, slot: int, first: int, starts: Positions, ends: Positions, count: int) -> int:
-    """Adds a special word's pieces as words; returns the words' number with them."""
-    offset = special.offsets[slot]
-    for piece in range(special.counts[slot]):
+def add_pieces(pieces: np.uint64, first: int, starts: Positions, ends: Positions, count: int) -> int:
+    """Adds a special word's pieces, which begin at `first`, as words; returns the words' number with them."""
+    while pieces:
         starts[count] = first
-        first += special.lengths[offset + piece]
+        first += np.int64(pieces & np.uint64(15))
         ends[count] = first
         count += 1
+        pieces >>= np.uint64(4)
     return count
 
 
@@ -196,7 +168,9 @@ def _split_middle(
     if not (has_dot and is_address(characters, kinds, first, end)):
         place = first
         while place < end:
-            length = infix_length(characters, kinds, first, place, end)
+            length = 0
+            if kinds[place] & (ALPHA | ICON) != ALPHA:  # a letter is none, and the call takes long
+                length = infix_length(characters, kinds, first, place, end)
             if length == 0:
                 place += 1
                 continue

@@ -18,8 +18,10 @@ from lumilab.corpus.filters.quality_counts import (
 from lumilab.corpus.filters.repetition import (
     Repeats,
     hash_words,
+    longest_run,
     repeated_parts,
     repeated_runs,
+    shared_beginnings,
     table_size,
     top_run,
 )
@@ -51,8 +53,8 @@ class Workspace:
         self._characters, self._kinds = self._input
         self.size = decode(data, self._flags, self._characters, self._kinds)
         count = split(self._characters, self._kinds, 0, self.size, self._rules, self._starts, self._ends, self._scratch)
-        self.word_count = reunite(self._characters, count, self._rules.special, self._runs, self._starts, self._ends)
-        self._hashed = False
+        self.word_count = reunite(self._characters, count, self._rules, self._runs, self._starts, self._ends)
+        self._hashed = self._compared = False
 
     def words(self) -> list[tuple[int, int]]:
         """The bounds of each word, in characters."""
@@ -63,18 +65,27 @@ class Workspace:
         """Parts between at least `line_ends` new lines that were there before; see `repetition.repeated_parts`."""
         return repeated_parts(self._characters, self._kinds, self.size, line_ends, strip, skip_blank, self._table)
 
-    def top_run(self, size: int) -> int:
-        """The characters of all appearances of the most frequent run of `size` words."""
+    def top_run(self, size: int) -> tuple[int, int]:
+        """How often the most frequent run of `size` words is there, and its characters."""
         self._hash()
-        times, length = top_run(
-            self._words, self._lengths, self.word_count, size, self._table, self._times, self._places
-        )
-        return times * length
+        return top_run(self._words, self._lengths, self.word_count, size, self._table, self._times, self._places)
+
+    def longest_run(self, size: int) -> int:
+        """The characters of the longest run of `size` words."""
+        self._hash()
+        return longest_run(self._lengths, self.word_count, size)
 
     def repeated_runs(self, size: int) -> int:
         """The characters of runs of `size` words that were there before."""
         self._hash()
-        return repeated_runs(self._prefix, self._inverse, self._lengths, self.word_count, size, self._table)
+        if not self._compared:
+            shared_beginnings(
+                self._prefix, self._inverse, self._lengths, self.word_count, self._table, self._places, self._shared
+            )
+            self._compared = True
+        return repeated_runs(
+            self._prefix, self._inverse, self._lengths, self.word_count, size, self._shared, self._table
+        )
 
     def count_words(self, stop_words: Hashes, longest_stop_word: int) -> WordCounts:
         """What Gopher's rules count in words."""
@@ -141,6 +152,7 @@ class Workspace:
         self._output = Output(np.zeros(room, np.uint32), np.zeros(room, np.uint32))
         self._starts, self._ends, self._scratch, self._lengths = (_integers(room) for _ in range(4))
         self._prefix, self._inverse, self._words = (np.empty(room, np.uint64) for _ in range(3))
+        self._shared = np.empty(room, np.bool_)
         slots = table_size(room)
         self._table = np.empty(slots, np.uint64)
         self._times, self._places = _integers(slots), _integers(slots)
