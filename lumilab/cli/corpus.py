@@ -1,4 +1,4 @@
-"""`lumi corpus`: looking at corpora: what they hold, documents out of them, and what differs between two."""
+"""`lumi corpus stats`, `sample` and `diff`: what corpora hold, documents out of them, what differs between two."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 TRIAL_DOCUMENTS = 1000
 SHOWN_CHARACTERS = 1000  # of a drawn document, unless all of it is asked for
 SHOWN_SETTINGS = 40
+SETTING_CHARACTERS = 60
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
-app = typer.Typer(help="Look at corpora: count, draw, compare.", no_args_is_help=False, rich_markup_mode=None)
+app = typer.Typer(
+    help="Build corpora and look at them: count, draw, compare.", no_args_is_help=False, rich_markup_mode=None
+)
 
 Place = Annotated[
     Path, typer.Argument(help="A corpus, a run, or a file or folder of texts (.jsonl, .jsonl.zst, .txt ...).")
@@ -273,12 +276,16 @@ def _show_settings(settings: list[dict[str, Any]], console: Console) -> None:
     if settings:
         _heading(console, "Settings")
     for row in settings[:SHOWN_SETTINGS]:
-        before, after = (
-            json.dumps(row[side], ensure_ascii=False) if side in row else "(not there)" for side in ("a", "b")
-        )
+        before, after = (_setting(row[side]) if side in row else "(not there)" for side in ("a", "b"))
         console.print(Text.assemble((f"{row['setting']}  ", "cyan"), _printable(f"{before} -> {after}")))
     if len(settings) > SHOWN_SETTINGS:
         console.print(Text(f"and {len(settings) - SHOWN_SETTINGS} more; --json has all", style="dim"))
+
+
+def _setting(value: Any) -> str:
+    """A value as JSON; the beginning of one that is a whole section."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SETTING_CHARACTERS else f"{text[:SETTING_CHARACTERS]} ..."
 
 
 def _show_example(example: dict[str, Any], console: Console) -> None:

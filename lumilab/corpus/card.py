@@ -24,6 +24,7 @@ from lumilab.corpus.lengths import LengthHistogram
 from lumilab.corpus.samples import rank_of
 from lumilab.corpus.tally import DROPPED_SAMPLES, Tally, totals
 from lumilab.recipe.corpus import CorpusConfig, HubSource, Source
+from lumilab.recipe.filters import FiltersConfig
 from lumilab.recipe.section import identity
 
 LANGUAGE_MODEL = "filters.language.model"  # a path
@@ -33,9 +34,7 @@ UNREADABLE = "unreadable"
 NOT_DOCUMENTS = "no document by nature"
 TOO_SHORT = "empty or too short"
 CONTAMINATED = "held by evaluation sets"
-FILTERED = "quality filters"
 DUPLICATES = "duplicates"
-STAGES = (UNREADABLE, NOT_DOCUMENTS, TOO_SHORT, CONTAMINATED, FILTERED, DUPLICATES)
 
 
 def write_card(
@@ -140,7 +139,12 @@ def _stage(reason: str) -> str:
         return TOO_SHORT
     if reason.startswith("contaminated"):
         return CONTAMINATED
-    return DUPLICATES if reason in REASONS else FILTERED
+    return DUPLICATES if reason in REASONS else filter_stage(reason.partition(":")[0])
+
+
+def filter_stage(name: str) -> str:
+    """What a quality filter is called among the stages; its reasons begin with its name."""
+    return f"filter {name}"
 
 
 def _stages(read: int, unreadable: int, dropped: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -148,8 +152,9 @@ def _stages(read: int, unreadable: int, dropped: dict[str, dict[str, Any]]) -> l
     losses = Counter({UNREADABLE: unreadable})
     for facts in dropped.values():
         losses[facts["stage"]] += facts["count"]
+    filters = [filter_stage(name) for name in FiltersConfig.model_fields if filter_stage(name) in losses]
     stages = []
-    for stage in STAGES:
+    for stage in (UNREADABLE, NOT_DOCUMENTS, TOO_SHORT, CONTAMINATED, *filters, DUPLICATES):
         read -= losses[stage]
         stages.append({"stage": stage, "dropped": losses[stage], "left": read})
     return stages

@@ -83,9 +83,9 @@ def _losses(card: dict[str, Any]) -> str:
     key = '<span class="key bar"></span> left after the stage, <span class="key lost"></span> left out by it.'
     reasons = (
         _table(
-            ("reason", "stage", "#records", "#share of raw records"),
+            ("reason", "#records", "#share of raw records"),
             [
-                (reason, facts["stage"], f"{facts['count']:,}", percent(facts["count"], read))
+                (reason, f"{facts['count']:,}", percent(facts["count"], read))
                 for reason, facts in in_order(card["dropped"])
             ],
         )

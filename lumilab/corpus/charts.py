@@ -174,7 +174,7 @@ class LogAxis:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Powers of ten, and where these are few also twice and five times them."""
-        factors = (1,) if self.high >= 1000 * self.low else (1, 2, 5)
+        factors = (1,) if self.high >= 100 * self.low else (1, 2, 5)
         decades = range(max(math.floor(self._low), 0), math.ceil(self._low + self._span) + 1)
         values = [factor * 10**decade for decade in decades for factor in factors]
         return [(value, _short(value)) for value in values if self.low <= value <= self.high]

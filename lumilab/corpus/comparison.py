@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -225,23 +225,23 @@ def _first_difference(one: str, other: str) -> int:
     return next((place for place, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
-def differing_settings(a: Any, b: Any) -> list[dict[str, Any]]:
-    """The values that differ between two configurations, each with the path that leads to it."""
-    before, after = dict(_values(a)), dict(_values(b))
+def differing_settings(a: Any, b: Any, path: str = "") -> list[dict[str, Any]]:
+    """The values that differ between two configurations, each with the path that leads to it.
+
+    A section that only one of them has is one value, not as many as there are in it.
+    """
+    if isinstance(a, list) and isinstance(b, list):
+        a, b = ({str(index): value for index, value in enumerate(values)} for values in (a, b))
+    if not (isinstance(a, dict) and isinstance(b, dict)):
+        return [] if a == b else [{"setting": path, "a": a, "b": b}]
     differing = []
-    for path in sorted(before.keys() | after.keys()):
-        row = {side: values[path] for side, values in (("a", before), ("b", after)) if path in values}
-        if len(row) < 2 or row["a"] != row["b"]:
-            differing.append({"setting": path, **row})
+    for key in sorted(a.keys() | b.keys()):
+        here = f"{path}.{key}" if path else key
+        if key in a and key in b:
+            differing += differing_settings(a[key], b[key], here)
+        else:
+            differing.append({"setting": here, **({"a": a[key]} if key in a else {"b": b[key]})})
     return differing
-
-
-def _values(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict | list) and value:
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _values(inner, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value
 
 
 def _raw_files(a: Artifact, b: Artifact) -> dict[str, int]:
