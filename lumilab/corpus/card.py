@@ -164,13 +164,13 @@ def decade_histogram(lengths: LengthHistogram) -> list[tuple[int, int, int]]:
     """Lengths in ten bins to each power of ten: (lower edge, upper edge, documents), from the first bin with any to
     the last; the upper edge belongs to the next bin.
 
-    The edges are the whole numbers at or above 10^(i/10), so up to ten a bin is one length. Counts may move to the bin
-    below by as much as lengths are rounded down, 1/64 of themselves.
+    The edges are the whole numbers at or above 10^(i/10), each once. Lengths are rounded down by less than 1/64
+    before, so a few count in the bin below.
     """
     buckets = lengths.buckets()
     if not buckets:
         return []
-    edges = bin_edges(buckets[-1][0])
+    edges = bin_edges(max(buckets[-1][0], 1))
     counts = [0] * (len(edges) - 1)
     for length, count in buckets:
         counts[max(bisect_right(edges, length) - 1, 0)] += count
