@@ -35,8 +35,8 @@ def corpus_identity(config: CorpusConfig) -> dict[str, Any]:
             section["paths"] = path_names(source.paths)
     if config.decontamination is not None:
         values["decontamination"]["paths"] = path_names(config.decontamination.paths)
-    if config.filters.language is not None and config.filters.language.model is not None:
-        values["filters"]["language"]["model"] = Path(config.filters.language.model).name
+    if config.filters.language is not None and config.filters.language.model_file is not None:
+        values["filters"]["language"]["model_file"] = Path(config.filters.language.model_file).name
     if any(isinstance(source, PythonSource) for source in config.sources):
         values["interpreter"] = interpreter()
     return values
@@ -106,8 +106,8 @@ def _open(section: FilesSource | HubSource | PythonSource | WebSource | Wikipedi
 def raw_paths(config: CorpusConfig, sources: Sequence[Source]) -> list[RawPath]:
     """Every raw file on this machine: of the sources, a language model, the evaluation sets that are kept out."""
     paths = [file for source in sources for file in source.raw_paths()]
-    if config.filters.language is not None and config.filters.language.model is not None:
-        model = Path(config.filters.language.model).absolute()
+    if config.filters.language is not None and config.filters.language.model_file is not None:
+        model = Path(config.filters.language.model_file).absolute()
         paths.append(RawPath("language model", model.parent, model.name))
     if config.decontamination is None:
         return paths
@@ -137,18 +137,20 @@ def check_libraries(config: CorpusConfig) -> None:
         ConfigError: some are missing.
     """
     kinds = {section.kind for section in config.sources}
-    compiled = config.deduplicate == "minhash" or config.decontamination is not None or filters_anything(config.filters)
+    language = config.filters.language
     wanted = {
-        "numba": compiled,
+        "numba": config.deduplicate == "minhash" or config.decontamination or filters_anything(config.filters),
         "trafilatura": "web" in kinds,
-        "fastwarc": "web" in kinds,
+        "resiliparse": "web" in kinds,
         "pyarrow": "hub" in kinds,
         "ftfy": config.cleaning.mojibake,
+        "py3langid": language and language.model_file is None,
+        "fasttext": language and language.model_file,
     }
     missing = [name for name, needed in wanted.items() if needed and importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"This corpus needs {' and '.join(missing)}, which are not installed",
+            f"This corpus needs libraries that are not installed: {', '.join(missing)}",
             where="corpus",
             mend="install them with `pip install 'lumilab[corpus]'`.",
         )

@@ -26,7 +26,7 @@ class LanguageFilter(Section):
 
     languages: list[str] = setting(["en"], "codes of the languages that are kept (ISO 639-1)", min_length=1)
     min_score: Share = setting(0.65, "drop when the language is less certain than this")
-    model: str | None = setting(None, "path of a fastText model such as lid.176.bin; null for the built-in one")
+    model_file: str | None = setting(None, "a fastText model such as lid.176.bin; null for the built-in one")
 
 
 class LengthFilter(Section):

@@ -26,6 +26,7 @@ from lumilab.recipe.section import section_defaults
 from lumilab.recipe.text import KeyPath, Layer, read_recipe_text, read_word
 
 COMMAND_LINE = "command line"
+PATH_KEYS = ("paths", "folder", "model_file")  # what is called so in a recipe is a path
 SectionType = TypeVar("SectionType", bound=BaseModel)
 
 
@@ -174,16 +175,18 @@ def _take_extends(own: Layer, label: str) -> list[str]:
 
 
 def _anchor_paths(values: dict[str | int, Any], folder: Path) -> None:
-    """Makes the relative `paths` of sources start at `folder`."""
-    for section in ("corpus", "conversations"):
-        part = values.get(section)
-        sources = part.get("sources") if isinstance(part, dict) else None
-        for source in _items(sources):
-            paths = source.get("paths") if isinstance(source, dict) else None
-            if isinstance(paths, list):
-                source["paths"] = [_anchored(item, folder) for item in paths]
-            elif isinstance(paths, dict):
-                source["paths"] = {index: _anchored(item, folder) for index, item in paths.items()}
+    """Makes relative paths start at `folder`: wherever in a recipe a key of PATH_KEYS stands."""
+    for key, value in values.items():
+        if key in PATH_KEYS and isinstance(value, str):
+            values[key] = _anchored(value, folder)
+        elif key in PATH_KEYS and isinstance(value, list):
+            values[key] = [_anchored(item, folder) for item in value]
+        elif key in PATH_KEYS and isinstance(value, dict):
+            values[key] = {index: _anchored(item, folder) for index, item in value.items()}
+        else:
+            for item in [value, *_items(value)]:
+                if isinstance(item, dict):
+                    _anchor_paths(item, folder)
 
 
 def _items(container: Any) -> list[Any]:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lumilab.corpus import cleaning
 from lumilab.corpus.cleaning import clean
 from lumilab.recipe.corpus import CleaningConfig
 
@@ -84,3 +85,10 @@ def test_each_step_can_be_had_alone() -> None:
     assert clean(raw, NONE.model_copy(update={"unicode_nfc": True})) == "\u00e9\x07 \r\n\n\n\n\n"
     assert clean(raw, NONE.model_copy(update={"control_characters": True})) == "e\u0301 \n\n\n\n\n"
     assert clean(raw, NONE.model_copy(update={"trailing_space": True})) == "e\u0301\x07"
+
+
+@given(
+    text=st.text(st.sampled_from("a\t\n\r\x00\x0b\x1f\x7f\x85\x9f\xa0\u2027\u2028\u2029\ufeff\uff00é€𝒳"), max_size=4)
+)
+def test_whether_there_are_controls_is_told_alike_by_bytes_and_by_patterns(text: str) -> None:
+    assert cleaning._has_controls(text) == bool(cleaning._CONTROLS.search(text) or cleaning._LINE_ENDS.search(text))

@@ -70,7 +70,7 @@ class Filters:
         if self._identifier is None:
             from lumilab.corpus.language import LanguageIdentifier
 
-            self._identifier = LanguageIdentifier(Path(config.model) if config.model else None)
+            self._identifier = LanguageIdentifier(Path(config.model_file) if config.model_file else None)
         return self._identifier.identify(text)
 
     def _read(self, text: str) -> Workspace:
