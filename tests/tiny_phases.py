@@ -34,7 +34,7 @@ def orders(count: int, seconds: float = 0.0, diary: Path | None = None) -> list[
 
 def phase(orders: Sequence[Order], function: Any = None, name: str = "squares", **rest: Any) -> Phase:
     sizes = [1 + order.value % 5 for order in orders]
-    return Phase(name, "Squaring", function or square, orders, sizes, unit="numbers", **rest)
+    return Phase(name, "Squaring", function or square, orders, sizes, "numbers", worth_a_line=0.0, **rest)
 
 
 def begun(diary: Path) -> list[str]:
