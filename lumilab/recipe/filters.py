@@ -5,8 +5,8 @@ sections it knows; what the recipe sets itself wins, value by value. Where the f
 
 - Gopher: Rae et al. 2021 (arXiv:2112.11446), section A.1 and table A1.
 - C4: Raffel et al. 2020 (JMLR 21, 140), section 2.2, with the rules of its published code.
-- FineWeb: Penedo et al. 2024 (arXiv:2406.17557), section 3.6, and FineWeb-2 (arXiv:2506.20920). The paper, the code that
-  made the first FineWeb and the code since December 2024 differ; each has a preset.
+- FineWeb: Penedo et al. 2024 (arXiv:2406.17557), section 3.6, and FineWeb-2 (arXiv:2506.20920). The paper, the code
+  that made the first FineWeb and the code since December 2024 differ; each has a preset.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def test_an_unknown_kind_is_told_the_kinds() -> None:
 def test_a_key_of_another_kind_is_not_offered() -> None:
     error = mistake("corpus.sources=[{kind: files, paths: [a], documentation: true}]")
     assert error.what == "Unknown key corpus.sources.0.documentation"
-    assert error.mend == "The keys here are: kind, name, paths, text_field."
+    assert error.mend == "The keys here are: kind, licence, name, paths, priority, text_field."
 
 
 @pytest.mark.parametrize("word", ["corpus.files=1", "conversations.messages=1", "corpus.python=1"])
