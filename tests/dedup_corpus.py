@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from lumilab.corpus.segment import Segment, SegmentWriter
 from lumilab.corpus.shards import to_line
 from lumilab.recipe.corpus import CorpusConfig, FilesSource, MinHashConfig
 from lumilab.work.phases import Done, Phase
+from lumilab.work.plans import describe
 from lumilab.work.stopping import StopRequest
 
 
@@ -35,7 +38,10 @@ class HereWorkers:
         for number in reversed(numbers) if self.backwards else numbers:
             folder = self.folder / phase.name / str(number)
             folder.mkdir(parents=True)
-            done[number] = Done(folder, phase.function(phase.orders[number], folder, StopRequest()))
+            describe(phase.orders[number])  # what the ledger needs
+            order = pickle.loads(pickle.dumps(phase.orders[number]))
+            answer = phase.function(order, folder, StopRequest())
+            done[number] = Done(folder, json.loads(json.dumps(answer, allow_nan=False)))
         return [done[number] for number in numbers]
 
     def leave(self) -> bool:

@@ -69,7 +69,7 @@ def fold_table() -> npt.NDArray[np.uint32]:
             table[code] = _folded(chr(code))
     for first, last in _UNSPACED:
         letters = table[first:last]
-        letters[letters > VANISHES] |= np.uint32(WORD_BY_ITSELF)
+        letters[(letters > VANISHES) & (letters != _DIGIT)] |= np.uint32(WORD_BY_ITSELF)
     table.setflags(write=False)
     return table
 
@@ -79,7 +79,7 @@ def _folded(character: str) -> int:
     category = unicodedata.category(character)
     if category == "Nd":
         return ord("0")
-    if category == "Cf" or (category == "Mn" and unicodedata.name(character, "").startswith("VARIATION SELECTOR")):
+    if category == "Cf" or (category == "Mn" and "VARIATION SELECTOR" in unicodedata.name(character, "")):
         return VANISHES
     if category[0] not in "LMN":
         return ENDS_WORD
