@@ -75,7 +75,7 @@ def _losses(card: dict[str, Any]) -> str:
     bars = [Bar("raw records", read, f"{read:,}")]
     for stage in stages:
         if stage["dropped"]:
-            shown = f"−{stage['dropped']:,} · {stage['left']:,} left"
+            shown = f"−{shown_large(stage['dropped'])} · {shown_large(stage['left'])} left"
             bars.append(Bar(stage["stage"], stage["left"], shown, stage["dropped"]))
     bars.append(Bar("documents", card["totals"]["documents"], f"{card['totals']['documents']:,}"))
     words = f"Of {read:,} raw records {card['totals']['documents']:,} became documents of the corpus."

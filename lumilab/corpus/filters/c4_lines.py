@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lumilab.corpus.compiled import compiled
-from lumilab.corpus.filters.characters import DIGIT, LINE_END, PUNCTUATION, SENTENCE_END, SPACE
+from lumilab.corpus.filters.characters import DIGIT, LINE_END, MARK, PUNCTUATION, SENTENCE_END, SPACE
 from lumilab.corpus.filters.reunite import Runs, reunite
 from lumilab.corpus.filters.text import Characters, Hashes, Positions
 from lumilab.corpus.filters.words import split
@@ -39,11 +39,10 @@ _PHRASES = _rows(
         "use cookies",
     )
 )
-# By a phrase's first letter its second, to pass over most of a text quickly. No phrase begins with a k.
-_SECOND = np.zeros(128, np.uint32)
-_SECOND[_PHRASES[:, 0]] = _PHRASES[:, 1]
+# Where in each phrase two letters are that are rarely together elsewhere: ps, ja, ms, va, and ki for all about cookies.
+_RARE = np.array([7, 0, 3, 3, 3, 8, 10, 7])
 _CITATION_WORDS = _rows(("[edit]", "[citation needed]"))
-_LOREM, _JAVASCRIPT, _POLICY = 1, 2, 4  # what is found in a line
+_LOREM, _JAVASCRIPT, _POLICY, _OPENS, _CURLY_OPENS = 1, 2, 4, 8, 16  # what is found in a line
 _SPACE, _NEW_LINE, _DOT, _CURLY, _OPEN, _CLOSE, _KELVIN = (ord(character) for character in " \n.{[]\u212a")
 _QUESTION, _EXCLAMATION, _DOUBLE_QUOTE, _QUOTE = (ord(character) for character in "?!\"'")
 _SMALL_K = ord("k")
@@ -63,15 +62,8 @@ class LineRules(NamedTuple):
     policy: bool
 
 
-class Output(NamedTuple):
-    """What is left of a text: its characters and flags (uint32, with room for all of it and one more)."""
-
-    characters: Characters
-    kinds: Characters
-
-
 class Remains(NamedTuple):
-    """What becomes of the document, the first and end of what is left in the output, and its words."""
+    """What becomes of the document, the first and end of what is left of it, and its words."""
 
     outcome: int
     first: int
@@ -90,9 +82,13 @@ def filter_lines(
     line_rules: LineRules,
     table: Hashes,
     apart: Runs,
-    output: Output,
+    left: Characters,
+    left_kinds: Characters,
 ) -> Remains:
-    """Applies the rules to each line; `starts` and `ends` are the bounds of the text's `count` words."""
+    """Applies the rules to each line; `starts` and `ends` are the bounds of the text's `count` words.
+
+    `left` and `left_kinds` (uint32, with room for the text and one more) receive what is left of the text.
+    """
     written = sentences = words = word = 0
     start = 0
     for place in range(size + 1):
@@ -109,32 +105,38 @@ def filter_lines(
         start = place + 1
         if ends_text or (after_return and characters[place - 1] == ord("\r")):
             continue
+        words_in_line, marks = _scan_line(characters, kinds, first, end, line_rules.longest_word)
+        if words_in_line < line_rules.min_words:
+            continue
         begin = written + (written > 0)
-        stop = _copy_line(characters, kinds, first, end, line_rules, output, begin)
-        if stop < 0:
+        stop = _copy_line(
+            characters, kinds, first, end, line_rules.citations and marks & _OPENS > 0, left, left_kinds, begin
+        )
+        if line_rules.terminal_punctuation and not _ends_sentence(left, begin, stop):
             continue
-        found = _found_phrases(output.characters, begin, stop)
-        if line_rules.lorem_ipsum and found & _LOREM:
+        if stop - begin != end - first:
+            marks |= _scan_line(left, left_kinds, begin, stop, -1)[1]  # what stood around a citation is together now
+        if line_rules.lorem_ipsum and marks & _LOREM:
             return Remains(LOREM_IPSUM, 0, 0, 0)
-        if line_rules.javascript and found & _JAVASCRIPT:
+        if line_rules.javascript and marks & _JAVASCRIPT:
             continue
-        if line_rules.curly_bracket and _has_curly(output.characters, begin, stop):
+        if line_rules.curly_bracket and marks & _CURLY_OPENS:
             return Remains(CURLY_BRACKET, 0, 0, 0)
-        if line_rules.policy and found & _POLICY:
+        if line_rules.policy and marks & _POLICY:
             continue
         if stop - begin == end - first:
             line_words = word - from_word
             line_sentences = _sentences(characters, kinds, first, end, starts[from_word:word], ends[from_word:word])
         else:
-            line_words, line_sentences = _resplit(output, begin, stop, table, apart)
+            line_words, line_sentences = _resplit(left, left_kinds, begin, stop, table, apart)
         words += line_words
         sentences += line_sentences
         if begin > 0:
-            output.characters[begin - 1], output.kinds[begin - 1] = _NEW_LINE, SPACE | LINE_END
+            left[begin - 1], left_kinds[begin - 1] = _NEW_LINE, SPACE | LINE_END
         written = stop
     if sentences < line_rules.min_sentences:
         return Remains(TOO_FEW_SENTENCES, 0, 0, 0)
-    first, end = _stripped(output.kinds, 0, written)
+    first, end = _stripped(left_kinds, 0, written)
     return Remains(KEPT, first, end, words)
 
 
@@ -148,32 +150,53 @@ def _stripped(kinds: Characters, first: int, end: int) -> tuple[int, int]:
 
 
 @compiled
+def _scan_line(characters: Characters, kinds: Characters, first: int, end: int, longest: int) -> tuple[int, int]:
+    """The words between white space, or -2 if one is longer than `longest` (-1 for any length), and what is in the line.
+
+    That is _OPENS for a square bracket, _CURLY_OPENS for a curly one, and those of the phrases, added up.
+    """
+    words = marks = 0
+    start = first  # of the current word
+    for place in range(first, end + 1):
+        if place == end or kinds[place] & SPACE:
+            words += place > start
+            if longest >= 0 and place - start > longest:
+                return -2, marks
+            start = place + 1
+        elif kinds[place] & MARK:
+            code = characters[place]
+            if code == _OPEN:
+                marks |= _OPENS
+            elif code == _CURLY:
+                marks |= _CURLY_OPENS
+            else:
+                marks |= _phrase_around(characters, first, place, end)
+    return words, marks
+
+
+@compiled
 def _copy_line(
-    characters: Characters, kinds: Characters, first: int, end: int, rules: LineRules, output: Output, written: int
+    characters: Characters,
+    kinds: Characters,
+    first: int,
+    end: int,
+    citations: bool,
+    left: Characters,
+    left_kinds: Characters,
+    written: int,
 ) -> int:
-    """Copies a line without its citations to `written`; returns where the copy ends, or -1 for a line that is dropped."""
-    start = written
-    words = length = 0
-    after = first  # the end of the last citation
-    for place in range(first, end):
-        if kinds[place] & SPACE:
-            length = 0
-        else:
-            words += length == 0
-            length += 1
-            if rules.longest_word >= 0 and length > rules.longest_word:
-                return -1
-        if place < after:
-            continue
-        if rules.citations and characters[place] == _OPEN:
+    """Copies a line to `written`, without its citations if there may be any; returns where the copy ends."""
+    place = first
+    while place < end:
+        if citations and characters[place] == _OPEN:
             after = _citation_end(characters, kinds, place, end)
             if after > place:
+                place = after
                 continue
-        output.characters[written], output.kinds[written] = characters[place], kinds[place]
+        left[written], left_kinds[written] = characters[place], kinds[place]
         written += 1
-    if rules.terminal_punctuation and not _ends_sentence(output.characters, start, written):
-        return -1
-    return written if words >= rules.min_words else -1
+        place += 1
+    return written
 
 
 @compiled
@@ -205,14 +228,6 @@ def _ends_sentence(characters: Characters, first: int, end: int) -> bool:
 
 
 @compiled
-def _has_curly(characters: Characters, first: int, end: int) -> bool:
-    for place in range(first, end):
-        if characters[place] == _CURLY:
-            return True
-    return False
-
-
-@compiled
 def _small(code: np.uint32) -> np.uint32:
     """The small letter, as far as the phrases need it: the Kelvin sign is a capital k as well."""
     if ord("A") <= code <= ord("Z"):
@@ -221,24 +236,24 @@ def _small(code: np.uint32) -> np.uint32:
 
 
 @compiled
-def _found_phrases(characters: Characters, first: int, end: int) -> int:
-    """Which kinds of phrases are in a line, in small or capital letters: _LOREM, _JAVASCRIPT, _POLICY, added up."""
-    found = 0
-    for place in range(first, end - 1):
-        code = characters[place] | np.uint32(32)
-        if not (ord("c") <= code <= ord("u")) or _SECOND[code] != characters[place + 1] | np.uint32(32):
+def _phrase_around(characters: Characters, first: int, place: int, end: int) -> int:
+    """The kind of the phrase whose rare pair of letters is at `place` in the line from `first` up to `end`, or 0."""
+    for row in range(_PHRASES.shape[0]):
+        start = place - _RARE[row]
+        if start < first or _small(characters[place]) != _PHRASES[row, _RARE[row]]:
             continue
-        for row in range(_PHRASES.shape[0]):
-            length = 0
-            while (
-                _PHRASES[row, length] != 0
-                and place + length < end
-                and _small(characters[place + length]) == _PHRASES[row, length]
-            ):
-                length += 1
-            if _PHRASES[row, length] == 0:
-                found |= min(1 << row, _POLICY)
-    return found
+        if place + 1 >= end or _small(characters[place + 1]) != _PHRASES[row, _RARE[row] + 1]:
+            continue
+        length = 0
+        while (
+            _PHRASES[row, length] != 0
+            and start + length < end
+            and _small(characters[start + length]) == _PHRASES[row, length]
+        ):
+            length += 1
+        if _PHRASES[row, length] == 0:
+            return min(1 << row, _POLICY)
+    return 0
 
 
 @compiled
@@ -272,10 +287,12 @@ def _sentences(
 
 
 @compiled
-def _resplit(output: Output, first: int, end: int, table: Hashes, apart: Runs) -> tuple[int, int]:
+def _resplit(
+    characters: Characters, kinds: Characters, first: int, end: int, table: Hashes, apart: Runs
+) -> tuple[int, int]:
     """The words and sentences of a line that lost citations, whose words are others now."""
     room = end - first + 1
     starts, ends, suffixes = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
-    count = split(output.characters, output.kinds, first, end, table, starts, ends, suffixes)
-    count = reunite(output.characters, count, table, apart, starts, ends)
-    return count, _sentences(output.characters, output.kinds, first, end, starts[:count], ends[:count])
+    count = split(characters, kinds, first, end, table, starts, ends, suffixes)
+    count = reunite(characters, count, table, apart, starts, ends)
+    return count, _sentences(characters, kinds, first, end, starts[:count], ends[:count])

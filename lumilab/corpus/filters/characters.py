@@ -35,6 +35,7 @@ HOST = 1 << 15  # may be in a host's name in an address
 SYMBOL = 1 << 16  # a word of such characters alone is no word for Gopher's counts (datatrove)
 SENTENCE_END = 1 << 17  # a word that ends a sentence (spaCy's sentencizer)
 STOP = 1 << 18  # ends a line well for FineWeb's rule since December 2024 (datatrove)
+MARK = 1 << 19  # a letter or bracket by which `c4_lines.py` notices what it looks for
 
 _ALPHA = """41-5a 61-7a c0-d6 d8-f6 f8-1bf 1c4-2af 386 388-38a 38c 38e-38f 391-3a9 3ac-3af 3b1-3c9 3cc-3ce 400-401
 403-40a 40c-40d 410-451 453-45a 45c-45d 490-491 496-497 4a2-4a3 4ae-4af 4ba-4bb 4d8-4d9 4e8-4e9 1d00-1d25 1d6b-1d77
@@ -82,6 +83,7 @@ _SYMBOL = (
     + """ 0-8 b-1f 21-2f 3a-40 5b-60 7b-9f ab b4 bb 2013-2014 2019 201c-201e 2026 2236 2501 25ba 3001-3002 3008-300d
 3010-3011 ff01 ff05 ff08-ff09 ff0c ff0e ff11 ff1a-ff1b ff1f ff5e"""
 )
+_MARK = "4a-4b 4d 50 56 5b 6a-6b 6d 70 76 7b 212a"  # [ { and j k m p v in small and capital, also the Kelvin sign
 _LINE_END = "a-d 1c-1e 85 2028-2029"
 
 _CODE_POINTS = 0x110000
@@ -108,6 +110,7 @@ def character_flags() -> Flags:
         (SENTENCE_END, _SENTENCE_END),
         (STOP, _STOP),
         (SYMBOL, _SYMBOL),
+        (MARK, _MARK),
     ):
         for code_points in _slices(ranges):
             flags[code_points] |= flag

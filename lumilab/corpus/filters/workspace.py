@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lumilab.corpus.filters.c4_lines import LineRules, Output, Remains, filter_lines
+from lumilab.corpus.filters.c4_lines import LineRules, Remains, filter_lines
 from lumilab.corpus.filters.characters import character_flags
 from lumilab.corpus.filters.quality_counts import (
     LineCounts,
@@ -119,10 +119,10 @@ class Workspace:
             rules,
             self._rules,
             self._runs,
-            self._output,
+            *self._left,
         )
-        self._characters = self._output.characters[remains.first :]
-        self._kinds = self._output.kinds[remains.first :]
+        self._characters = self._left[0][remains.first :]
+        self._kinds = self._left[1][remains.first :]
         self.size = remains.end - remains.first
         self.word_count = remains.words
         return remains.outcome
@@ -148,8 +148,8 @@ class Workspace:
     def _allocate(self, capacity: int) -> None:
         self._capacity = capacity
         room = capacity + 2
-        self._input = Output(np.zeros(room, np.uint32), np.zeros(room, np.uint32))
-        self._output = Output(np.zeros(room, np.uint32), np.zeros(room, np.uint32))
+        self._input = np.zeros(room, np.uint32), np.zeros(room, np.uint32)
+        self._left = np.zeros(room, np.uint32), np.zeros(room, np.uint32)
         self._starts, self._ends, self._scratch, self._lengths = (_integers(room) for _ in range(4))
         self._prefix, self._inverse, self._words = (np.empty(room, np.uint64) for _ in range(3))
         self._shared = np.empty(room, np.bool_)
