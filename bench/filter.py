@@ -1,8 +1,8 @@
 """Quality filters, one core: Gopher repetition, Gopher quality, C4 and FineWeb, ours fused against datatrove's four.
 
-Both judge the same documents (web pages, Wikipedia articles and a novel, in that order of size) with the same thresholds
-in the same run. datatrove keeps the words of a text from one filter to the next, as it does in its own pipeline. Rounds
-alternate, and time is this process's own, so that other work does not count. Needs ../shared/data and datatrove.
+Both judge the same documents (web pages, Wikipedia articles and a novel, in that order of size) with the same
+thresholds in the same run. datatrove keeps the words of a text from one filter to the next, as it does in its own
+pipeline. Rounds alternate, and time is this process's own, so that other work does not count. Needs ../shared/data and datatrove.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def main(arguments: Sequence[str]) -> int:
         theirs.append(size / _seconds(peer, texts))
     speed, peer_speed = statistics.median(ours), statistics.median(theirs)
     same = sum((filters.apply(text).reason is None) == peer(text) for text in texts)
-    print(f"{len(texts)} documents, {size:.1f} MB, {same} of them judged alike, median of {ROUNDS} (lowest to highest):")
+    print(
+        f"{len(texts)} documents, {size:.1f} MB, {same} of them judged alike, median of {ROUNDS} (lowest to highest):"
+    )
     print(f"  lumilab   {speed:8.2f} MB/s ({min(ours):.1f} to {max(ours):.1f})")
     print(f"  datatrove {peer_speed:8.2f} MB/s ({min(theirs):.2f} to {max(theirs):.2f})")
     claim = {"claim": "filter", "ours": speed, "peer": peer_speed, "unit": "MB/s", "ratio": speed / peer_speed}

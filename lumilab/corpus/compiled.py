@@ -13,22 +13,23 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from numba import config, njit
+import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
     """A function compiled at its first call for the types of its arguments; runs without the interpreter's lock."""
-    folder = _cache_folder(Path(function.__code__.co_filename).parent)  # type: ignore[attr-defined]
+    folder = _cache_folder(Path(function.__code__.co_filename).parent)
     if folder is None:
-        return njit(nogil=True)(function)  # type: ignore[no-any-return]
+        return cast(Function, numba.njit(nogil=True)(function))
+    config: Any = numba.config  # its settings are made at import, which type checkers do not see
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder)
     try:
-        return njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+        return cast(Function, numba.njit(cache=True, nogil=True)(function))
     finally:
         config.CACHE_DIR = before
 

@@ -133,7 +133,7 @@ def _octet(characters: Characters, first: int, end: int, part: int) -> int:
     for place in range(first, end):
         if not _ZERO <= characters[place] <= _ZERO + 9:
             return -1
-        value = value * 10 + np.int64(characters[place]) - _ZERO
+        value = value * 10 + int(characters[place]) - _ZERO
     leading_zero = characters[first] == _ZERO
     if part == 0:
         return value if not leading_zero and value <= 223 else -1

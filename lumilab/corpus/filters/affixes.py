@@ -27,8 +27,8 @@ from lumilab.corpus.filters.word_table import UNIT, look_up
 # Units of measure and currencies, split off after a digit. "тбكم" is two that lost the space between them in spaCy's
 # list.
 UNITS = """km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph
-hPa Pa mbar mb MB kb KB gb GB tb TB T G M K км км² км³ м м² м³ дм дм² дм³ см см² см³ мм мм² мм³ нм кг г мг м/с км/ч кПа Па
-мбар Кб КБ кб Мб МБ мб Гб ГБ гб Тб ТБ тбكم كم² كم³ م م² م³ سم سم² سم³ مم مم² مم³ كم غرام جرام جم كغ ملغ كوب اكواب
+hPa Pa mbar mb MB kb KB gb GB tb TB T G M K км км² км³ м м² м³ дм дм² дм³ см см² см³ мм мм² мм³ нм кг г мг м/с км/ч кПа
+Па мбар Кб КБ кб Мб МБ мб Гб ГБ гб Тб ТБ тбكم كم² كم³ م م² م³ سم سم² سم³ مم مم² مم³ كم غرام جرام جم كغ ملغ كوب اكواب
 % US$ C$ A$"""
 _LONGEST_UNIT = 5
 _ZERO, _NINE, _DOT, _PLUS, _HYPHEN, _STAR, _CARET = (ord(character) for character in "09.+-*^")
@@ -40,7 +40,7 @@ _APOSTROPHE, _CURLY, _ELLIPSIS, _EN_DASH, _EM_DASH, _DEGREE = (ord(character) fo
 @compiled
 def is_ascii_digit(code: np.uint32) -> bool:
     """Whether a character is one of 0 to 9."""
-    return _ZERO <= code <= _NINE
+    return bool(_ZERO <= code <= _NINE)
 
 
 @compiled

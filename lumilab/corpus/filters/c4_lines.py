@@ -151,7 +151,7 @@ def _stripped(kinds: Characters, first: int, end: int) -> tuple[int, int]:
 
 @compiled
 def _scan_line(characters: Characters, kinds: Characters, first: int, end: int, longest: int) -> tuple[int, int]:
-    """The words between white space, or -2 if one is longer than `longest` (-1 for any length), and what is in the line.
+    """The words between white space (-2 if one is longer than `longest`; -1 allows any), and what is in the line.
 
     That is _OPENS for a square bracket, _CURLY_OPENS for a curly one, and those of the phrases, added up.
     """

@@ -65,8 +65,8 @@ _SUFFIX = """21-23 26-2a 2c 3a-3c 3e-3f 5b 5d 5f-60 7b 7d a1 ab b4 b7 bb bf 60c 
 _PREFIX = _SUFFIX + " 25 3d a7"
 _CURRENCY = "24 a3 a5 e3f 20a0-20bf fdfc"
 # Without small letters: digits, some signs, punctuation and quotation marks.
-_BEFORE_DOT = """21-23 25-2d 30-3c 3e-3f 5b 5d 5f-60 7b-7d a1 ab b2 b4 b7 bb bf 60c 61b 61f 66a 6d4 964 2018-201a 201c-201e
-2026 2329-232a 27e6-27e7 3001-3002 3008-3011 3014-3015 ff01 ff08-ff09 ff0c ff1a-ff1b ff1f ff5e"""
+_BEFORE_DOT = """21-23 25-2d 30-3c 3e-3f 5b 5d 5f-60 7b-7d a1 ab b2 b4 b7 bb bf 60c 61b 61f 66a 6d4 964 2018-201a
+201c-201e 2026 2329-232a 27e6-27e7 3001-3002 3008-3011 3014-3015 ff01 ff08-ff09 ff0c ff1a-ff1b ff1f ff5e"""
 _HOST = "30-39 41-5a 61-7a a1-d7ff e000-ffff"
 _SENTENCE_END = """21 2e 3f 589 61f 6d4 700-702 7f9 964-965 104a-104b 1362 1367-1368 166e 1735-1736 1803 1809 1944-1945
 1aa8-1aab 1b5a-1b5b 1b5e-1b5f 1c3b-1c3c 1c7e-1c7f 203c-203d 2047-2049 2e2e 2e3c 3002 a4ff a60e-a60f a6f3 a6f7 a876-a877
@@ -75,8 +75,8 @@ a8ce-a8cf a92f a9c8-a9c9 aa5d-aa5f aaf0-aaf1 abeb fe52 fe56-fe57 ff01 ff0e ff1f 
 1173c-1173e 11a42-11a43 11a9b-11a9c 11c41-11c42 16a6e-16a6f 16af5 16b37-16b38 16b44 1bc9f 1da88"""
 _STOP = (
     _SENTENCE_END
-    + """ 61d-61e 837 839 83d-83e 17d4-17d6 17d9-17da 1b7d-1b7e 2e53-2e54 10f55-10f59 10f86-10f89 11944 11946 11ef7-11ef8
-11f43-11f44 16e98"""
+    + """ 61d-61e 837 839 83d-83e 17d4-17d6 17d9-17da 1b7d-1b7e 2e53-2e54 10f55-10f59 10f86-10f89 11944 11946
+11ef7-11ef8 11f43-11f44 16e98"""
 )
 _SYMBOL = (
     _STOP

@@ -1,6 +1,6 @@
 """The counts behind Gopher's quality rules, FineWeb's line rules and the word counts, one kernel each.
 
-Kernels return whole numbers; the rules (`rules.py`) divide and compare them in floating point exactly as datatrove does.
+Kernels return whole numbers; the rules (`rules.py`) divide and compare them in floating point just as datatrove does.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def count_lines(characters: Characters, kinds: Characters, size: int) -> LineCou
 
 
 class LineShapes(NamedTuple):
-    """Lines parted by new lines: all and not blank; those that end well and those that are short, of each; new lines."""
+    """Lines parted by new lines: all and not blank; those that end well and that are short, of each; new lines."""
 
     lines: int
     stopped: int
@@ -149,5 +149,5 @@ def shape_of_lines(
 @compiled
 def _is_stop(code: np.uint32, kind: np.uint32, ascii_stops: bool) -> bool:
     if not ascii_stops:
-        return kind & np.uint32(STOP) != 0
+        return bool(kind & np.uint32(STOP))
     return code in (_DOT, _QUESTION, _EXCLAMATION, _DOUBLE_QUOTE, _QUOTE)

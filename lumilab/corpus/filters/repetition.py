@@ -42,8 +42,8 @@ def repeated_parts(
 ) -> Repeats:
     """Parts between runs of at least `line_ends` new lines; with `line_ends` 0, between single ones.
 
-    `strip` leaves out white space around the whole text, `skip_blank` parts of white space alone. `table` is uint64 with
-    room for twice the parts, and 16.
+    `strip` leaves out white space around the whole text, `skip_blank` parts of white space alone. `table` is uint64
+    with room for twice the parts, and 16.
     """
     first, end = 0, size
     if strip:

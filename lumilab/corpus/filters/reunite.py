@@ -26,7 +26,7 @@ _SPACE = ord(" ")
 
 
 class Runs(NamedTuple):
-    """Special words as the rules split them: `words` maps a word to that, `begins` (uint8 [2^16]) filters pairs of words.
+    """Special words as the rules split them: `words` maps a word to that, `begins` (uint8 [2^16]) filters word pairs.
 
     `begins` is indexed by the last character of one word and the first of the next, and holds the greatest length of a
     word that such a run begins with.
@@ -58,7 +58,7 @@ def runs() -> Runs:
 @compiled
 def pair_of(first: np.uint32, second: np.uint32) -> int:
     """Two characters as one index below 2^16; others may share it."""
-    return np.int64(((first & np.uint32(0xFF)) << np.uint32(8)) | (second & np.uint32(0xFF)))
+    return int(((first & np.uint32(0xFF)) << np.uint32(8)) | (second & np.uint32(0xFF)))
 
 
 @compiled
@@ -97,7 +97,7 @@ def reunite(
 
 @compiled
 def _adjacent(characters: Characters, end: int, start: int) -> bool:
-    """Whether nothing or one space is between two words: then they follow each other; else white space is a word between."""
+    """Whether nothing or one space is between two words; more white space would be a word between them."""
     return start == end or (start == end + 1 and characters[end] == _SPACE)
 
 
@@ -140,7 +140,7 @@ def _has_pieces(apart: Hashes, key: np.uint64, word: int, last: int, starts: Pos
         if np.int64(value & np.uint64(15)) != ends[place] - starts[place]:
             return False
         value >>= np.uint64(4)
-    return value == np.uint64(0)
+    return bool(value == np.uint64(0))
 
 
 @compiled

@@ -218,7 +218,7 @@ class LineShape:
         return None
 
     def _beyond(self, value: float, threshold: float | None, *, least: bool = False) -> bool:
-        """Whether a share is on the wrong side of its threshold; exactly at it counts where the configuration says so."""
+        """Whether a share is on the wrong side of its threshold; exactly at it counts where the configuration says."""
         if value == threshold:
             return self.config.drop_at_threshold
         return _below(value, threshold) if least else _above(value, threshold)

@@ -33,7 +33,7 @@ def text_hash(text: str) -> int:
 
 @compiled
 def decode(data: Bytes, table: Characters, characters: Characters, kinds: Characters) -> int:
-    """Decodes UTF-8 (and the three-byte form of lone surrogates) and looks up the flags; returns the characters' number.
+    """Decodes UTF-8 (and the three-byte form of lone surrogates) and looks up the flags; returns their number.
 
     `characters` and `kinds` are uint32 with room for one element per byte.
     """
@@ -82,4 +82,4 @@ def slot_for(keys: Hashes, mask: int, key: np.uint64) -> int:
     slot = np.int64((key * MULTIPLIER) >> np.uint64(33)) & mask
     while keys[slot] != np.uint64(0) and keys[slot] != key:
         slot = (slot + 1) & mask
-    return slot
+    return int(slot)

@@ -1,9 +1,9 @@
 """A set of words with the lengths of their pieces, as one array that compiled functions can search.
 
-One array, because each that a compiled function hands to another costs time at every word. It begins with 2^15 bits, one
-for each value of a hash's upper 15 bits, so that nearly all words that are not in the set are told by one look; then
-come a hash and a value, alternating, in an open-addressing table. The value holds the pieces' lengths, four bits each,
-the first piece's lowest.
+One array, because each that a compiled function hands to another costs time at every word. It begins with 2^15 bits,
+one for each value of a hash's upper 15 bits, so that nearly all words that are not in the set are told by one look;
+then come a hash and a value, alternating, in an open-addressing table. The value holds the pieces' lengths, four
+bits each, the first piece's lowest.
 """
 
 from __future__ import annotations
@@ -50,6 +50,6 @@ def look_up(table: Hashes, key: np.uint64) -> np.uint64:
     slot = np.int64((key * MULTIPLIER) >> np.uint64(33)) & mask
     while table[_FILTER + 2 * slot] != np.uint64(0):
         if table[_FILTER + 2 * slot] == key:
-            return table[_FILTER + 2 * slot + 1]
+            return np.uint64(table[_FILTER + 2 * slot + 1])
         slot = (slot + 1) & mask
     return np.uint64(0)

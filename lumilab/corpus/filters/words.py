@@ -149,7 +149,7 @@ def add_pieces(pieces: np.uint64, first: int, starts: Positions, ends: Positions
     """Adds a special word's pieces, which begin at `first`, as words; returns the words' number with them."""
     while pieces:
         starts[count] = first
-        first += np.int64(pieces & np.uint64(15))
+        first += int(pieces & np.uint64(15))
         ends[count] = first
         count += 1
         pieces >>= np.uint64(4)
