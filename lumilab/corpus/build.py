@@ -16,10 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lumilab.artifact import Artifact, ArtifactBuilder, record_raw_files, work_folder
+from lumilab.artifact import Artifact, ArtifactBuilder, digest_of, record_raw_files, work_folder
+from lumilab.corpus import VERSION
 from lumilab.corpus.card import write_card
 from lumilab.corpus.deduplication import find_duplicates
-from lumilab.corpus.plan import check_libraries, corpus_identity, inventory_of, open_sources, plan_reading, raw_paths
+from lumilab.corpus.plan import corpus_identity, inventory_of, open_sources, plan_reading, raw_paths
 from lumilab.corpus.reading import QUARANTINE, TALLIES, ReadOrder, quarantined, read_segment
 from lumilab.corpus.segment import Segment
 from lumilab.corpus.shards import SHARD, SHARD_TALLIES, Piece, plan_shards, shard_name, write_ordered_shard
@@ -36,7 +37,9 @@ from lumilab.work.ranks import Rank
 SMALL = 64 << 20  # bytes of raw files: starting processes would take longer than they save
 
 
-def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank: Rank | None = None) -> Artifact | None:
+def build_corpus(
+    config: CorpusConfig, target: Path, context: WorkContext, rank: Rank | None = None, raw: str | None = None
+) -> Artifact | None:
     """Builds and publishes the corpus at `target`, in the place of an earlier one.
 
     The artifact holds `documents/shard-*.jsonl.zst`, `quarantine.jsonl`, `raw.jsonl`, `card.json`, `CARD.md` and
@@ -48,22 +51,29 @@ def build_corpus(config: CorpusConfig, target: Path, context: WorkContext, rank:
         target: the artifact's folder.
         context: where to report, and whether to stop.
         rank: which of several processes this is that build the same corpus on a shared file system.
+        raw: digest of the raw files that the target is named after; None to build from whatever is there.
 
     Returns:
         The artifact; None in a rank that leaves the publishing to another.
 
     Raises:
-        InputError: raw data is missing, too much of it is unreadable, nothing is left of it, or it changed while it
-            was being read.
-        ConfigError: two sources have one name.
+        InputError: raw data is missing, too much of it is unreadable, nothing is left of it, or it changed since
+            `raw` was computed or while it was being read.
+        ConfigError: two sources have one name, or a library is missing.
     """
-    check_libraries(config)
     sources = open_sources(config)
     paths = raw_paths(config, sources)
     unchanged = Unchanged(paths)
     files, roots = inventory_of(config, sources)
+    listed = [asdict(file) for file in files]
+    if raw is not None and digest_of(listed) != raw:
+        raise InputError(
+            "The raw files are not those that this build was planned for: they changed in the meantime",
+            where=", ".join(str(place) for place in roots.values()),
+            mend="run the same command again. If it is a dataset of the hub that moves on, set its `revision` to a commit.",
+        )
     work = work_folder(target)
-    basis = [corpus_identity(config), [asdict(file) for file in files]]
+    basis = [VERSION, corpus_identity(config), listed]
     count = config.workers or (1 if sum(file.size for file in files) < SMALL else None)
     workers = workers_for("ranks" if rank else config.executor, work, context, count, rank=rank, basis=basis)
     orders = plan_reading(config, sources, _contamination(config, workers))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lumilab.corpus.card_markdown import in_order, percent, shown_count, shown_reasons, shown_value, sizes_in_order
+from lumilab.corpus.card_pieces import excerpt, figure, folded, section, shown_sample, table
 from lumilab.corpus.card_style import STYLE
 from lumilab.corpus.charts import Bar, LogAxis, ShareAxis, Spread, bar_chart, histogram, safe, spread_chart
 from lumilab.corpus.lengths import COLUMNS
-from lumilab.corpus.samples import EXCERPT_CHARACTERS
 from lumilab.work.progress import format_bytes, format_count
 
 LANGUAGES_SHOWN = 12
@@ -82,7 +82,7 @@ def _losses(card: dict[str, Any]) -> str:
     chart = bar_chart("losses", "From raw records to documents", words, bars, whole=read)
     key = '<span class="key bar"></span> left after the stage, <span class="key lost"></span> left out by it.'
     reasons = (
-        _table(
+        table(
             ("reason", "#records", "#share of raw records"),
             [
                 (reason, f"{facts['count']:,}", percent(facts["count"], read))
@@ -92,17 +92,17 @@ def _losses(card: dict[str, Any]) -> str:
         if card["dropped"]
         else "<p>Nothing was dropped.</p>"
     )
-    numbers = _table(
+    numbers = table(
         ("stage", "#left out", "#share of raw records", "#left"),
         [
             (stage["stage"], f"{stage['dropped']:,}", percent(stage["dropped"], read), f"{stage['left']:,}")
             for stage in stages
         ],
     )
-    return _section(
+    return section(
         "From raw records to documents",
-        _figure(chart, f"In the order in which a record meets them: {key}"),
-        _folded("The numbers of each stage", numbers),
+        figure(chart, f"In the order in which a record meets them: {key}"),
+        folded("The numbers of each stage", numbers),
         "<h3>Reasons</h3>",
         reasons,
     )
@@ -116,7 +116,7 @@ def _sources(card: dict[str, Any]) -> str:
         for source in sorted(sources, key=lambda source: (-source["characters"], source["name"]))
     ]
     chart = bar_chart("sources", "Share of the text by source", "In characters of the kept documents.", bars, total)
-    licences = _table(
+    licences = table(
         ("source", "kind", "licence", "#documents", "#characters", "#share of text"),
         [
             (
@@ -130,7 +130,7 @@ def _sources(card: dict[str, Any]) -> str:
             for source in sources
         ],
     )
-    parts = _table(
+    parts = table(
         ("source", "part", "#read", "unreadable", "dropped", "#documents", "#characters"),
         [
             (
@@ -145,11 +145,11 @@ def _sources(card: dict[str, Any]) -> str:
             for part in card["parts"]
         ],
     )
-    return _section(
+    return section(
         "Sources and licences",
-        _figure(chart, "Share of the kept characters."),
+        figure(chart, "Share of the kept characters."),
         licences,
-        _folded("What became of each part", parts),
+        folded("What became of each part", parts),
     )
 
 
@@ -170,20 +170,20 @@ def _lengths(card: dict[str, Any]) -> str:
     )
     rows = [(part["source"], part["part"], part["lengths"]) for part in parts]
     rows += [("all", "", lengths)] if len(rows) > 1 else []
-    quantiles = _table(
+    quantiles = table(
         ("source", "part", *(f"#{column}" for column in COLUMNS)),
         [(source, part, *(shown_count(own[column]) for column in COLUMNS)) for source, part, own in rows],
     )
-    numbers = _table(
+    numbers = table(
         ("#from", "#to", "#documents"), [(f"{low:,}", f"{high - 1:,}", f"{count:,}") for low, high, count in bins]
     )
-    return _section(
+    return section(
         "Length of the documents",
-        _figure(chart, "Documents by length, ten bins to each power of ten."),
+        figure(chart, "Documents by length, ten bins to each power of ten."),
         _spreads(parts),
         '<p class="note">Quantiles above 128 characters are rounded down by less than 1/64.</p>',
         quantiles,
-        _folded("The bins", numbers),
+        folded("The bins", numbers),
     )
 
 
@@ -202,7 +202,7 @@ def _spreads(parts: Sequence[dict[str, Any]]) -> str:
     about = f"The middle half and the middle nine tenths of the documents of {min(len(spreads), SPREADS_SHOWN)} parts."
     chart = spread_chart("spreads", "Lengths by source", about, spreads[:SPREADS_SHOWN], "characters (logarithmic)")
     more = f" The first {SPREADS_SHOWN} of {len(spreads)} parts." if len(spreads) > SPREADS_SHOWN else ""
-    return _figure(
+    return figure(
         chart,
         f"By source: the line holds nine tenths of the documents, the box half of them, the tick is the median.{more}",
     )
@@ -221,10 +221,10 @@ def _languages(total: dict[str, Any]) -> str:
         bars.append(Bar("not identified", unknown, f"{unknown:,}"))
     chart = bar_chart("languages", "Languages", f"Documents in {len(ordered)} languages.", bars)
     rows = [(name, f"{count:,}", percent(count, total["documents"])) for name, count in ordered]
-    return _section(
+    return section(
         "Languages",
-        _figure(chart, "Documents by identified language."),
-        _folded("The numbers", _table(("language", "#documents", "#share"), rows)),
+        figure(chart, "Documents by identified language."),
+        folded("The numbers", table(("language", "#documents", "#share"), rows)),
     )
 
 
@@ -232,7 +232,7 @@ def _duplicates(duplicates: dict[str, Any] | None, settings: dict[str, Any]) -> 
     if duplicates is None:
         return ""
     if not duplicates["clusters"]:
-        return _section("Duplicates", "<p>No two documents were found to repeat one another.</p>")
+        return section("Duplicates", "<p>No two documents were found to repeat one another.</p>")
     largest = max(cluster["size"] for cluster in duplicates["largest"])
     words = (
         f"{duplicates['duplicates']:,} documents repeat another word for word and {duplicates['near_duplicates']:,} "
@@ -242,7 +242,7 @@ def _duplicates(duplicates: dict[str, Any] | None, settings: dict[str, Any]) -> 
     sizes = sizes_in_order(duplicates["sizes"])
     bars = [Bar(f"{size} documents", count, f"{count:,}") for size, count in sizes]
     chart = bar_chart("clusters", "Clusters of duplicates by size", words, bars)
-    numbers = _table(
+    numbers = table(
         ("#documents", "id of the one that stays"),
         [(f"{cluster['size']:,}", cluster["id"]) for cluster in duplicates["largest"]],
     )
@@ -251,11 +251,11 @@ def _duplicates(duplicates: dict[str, Any] | None, settings: dict[str, Any]) -> 
         '<p class="note">Marked is what the first document does not have in the same place.</p>',
         *(_cluster(cluster) for cluster in duplicates["samples"]),
     ]
-    return _section(
+    return section(
         "Duplicates",
         f"<p>{safe(words)}</p>",
-        _figure(chart, "Clusters by the number of their documents."),
-        _folded("The largest clusters", numbers),
+        figure(chart, "Clusters by the number of their documents."),
+        folded("The largest clusters", numbers),
         _similarities(duplicates, settings),
         *(samples if duplicates["samples"] else []),
     )
@@ -285,16 +285,16 @@ def _similarities(duplicates: dict[str, Any], settings: dict[str, Any]) -> str:
         (threshold, f"near-duplicates from {threshold:g}"),
         "Jaccard similarity",
     )
-    numbers = _table(("similarity", "#pairs"), [(label, f"{count:,}") for label, _, _, count in bins])
-    return _figure(chart, safe(words)) + _folded("The numbers", numbers)
+    numbers = table(("similarity", "#pairs"), [(label, f"{count:,}") for label, _, _, count in bins])
+    return figure(chart, safe(words)) + folded("The numbers", numbers)
 
 
 def _cluster(cluster: dict[str, Any]) -> str:
     first, second = cluster["members"]
     likeness = cluster["similarity"]
     fate = "dropped" if likeness is None else f"dropped, similarity {likeness:.3f}"
-    shown = _sample(first["id"], safe(first["excerpt"]))
-    shown += _sample(second["id"], _differences(first["excerpt"], second["excerpt"]), fate)
+    shown = shown_sample(first["id"], safe(first["excerpt"]))
+    shown += shown_sample(second["id"], _differences(first["excerpt"], second["excerpt"]), fate)
     return f'<p class="note">From a cluster of {cluster["size"]:,}:</p><div class="samples">{shown}</div>'
 
 
@@ -312,29 +312,29 @@ def _kept(parts: Sequence[dict[str, Any]]) -> str:
     blocks = []
     for part in parts:
         if part["samples"]:
-            samples = "".join(_sample(sample["id"], _excerpt(sample["excerpt"])) for sample in part["samples"])
+            samples = "".join(shown_sample(sample["id"], excerpt(sample["excerpt"])) for sample in part["samples"])
             title = f"{part['source']}, {part['part']}"
             blocks.append(f'<h3>{safe(title)}</h3><div class="samples">{samples}</div>')
-    return _section("Samples of the corpus", *blocks) if blocks else ""
+    return section("Samples of the corpus", *blocks) if blocks else ""
 
 
 def _dropped(dropped: dict[str, dict[str, Any]]) -> str:
     blocks = []
     for reason, facts in in_order(dropped):
         if facts["samples"]:
-            samples = "".join(_sample(sample["id"], _excerpt(sample["excerpt"])) for sample in facts["samples"])
+            samples = "".join(shown_sample(sample["id"], excerpt(sample["excerpt"])) for sample in facts["samples"])
             title = f'{safe(reason)} <span class="of">{facts["count"]:,} documents, {safe(facts["stage"])}</span>'
             blocks.append(f'<details><summary>{title}</summary><div class="samples">{samples}</div></details>')
     if not blocks:
         return ""
     words = "Up to ten documents for each reason, drawn evenly from all that it held; their beginnings."
-    return _section("Samples of what was dropped", f'<p class="note">{words}</p>', *blocks)
+    return section("Samples of what was dropped", f'<p class="note">{words}</p>', *blocks)
 
 
 def _quarantine(card: dict[str, Any]) -> str:
     counts = card["totals"]["unreadable"]
     if not counts:
-        return _section("Quarantine", "<p>Every raw record could be read.</p>")
+        return section("Quarantine", "<p>Every raw record could be read.</p>")
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     examples = [
         (
@@ -345,60 +345,17 @@ def _quarantine(card: dict[str, Any]) -> str:
         for part in card["parts"]
         for record in part["unreadable_examples"]
     ]
-    return _section(
+    return section(
         "Quarantine",
         "<p>Raw records that could not be read; <code>quarantine.jsonl</code> lists all of them.</p>",
-        _table(
+        table(
             ("reason", "#records", "#share of raw records"),
             [(reason, f"{count:,}", percent(count, card["totals"]["read"])) for reason, count in ordered],
         ),
-        _folded("The first of each source", _table(("source", "place", "reason"), examples)),
+        folded("The first of each source", table(("source", "place", "reason"), examples)),
     )
 
 
 def _settings(settings: dict[str, Any]) -> str:
     rows = [(key, shown_value(value)) for key, value in sorted(settings.items())]
-    return _section("Settings", _folded(f"{len(rows)} values of the recipe", _table(("setting", "value"), rows)))
-
-
-# --- pieces --------------------------------------------------------------------------------------------------------
-
-
-def _section(title: str, *blocks: str) -> str:
-    return f"<section>\n<h2>{safe(title)}</h2>\n" + "\n".join(block for block in blocks if block) + "\n</section>\n"
-
-
-def _figure(chart: str, caption: str) -> str:
-    return f"<figure><figcaption>{caption}</figcaption>{chart}</figure>"
-
-
-def _folded(title: str, content: str) -> str:
-    return f"<details><summary>{safe(title)}</summary>{content}</details>"
-
-
-def _sample(name: str, text: str, fate: str = "") -> str:
-    """One document; its text is HTML already."""
-    label = f"{safe(name)}{f' ({safe(fate)})' if fate else ''}"
-    return f'<div class="sample"><div class="name">{label}</div><p class="text" dir="auto">{text}</p></div>'
-
-
-def _excerpt(text: str) -> str:
-    """The beginning of a document as HTML; dots where it goes on."""
-    return safe(text) + ("…" if len(text) >= EXCERPT_CHARACTERS else "")
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table that scrolls in itself where it is too wide; columns whose heading begins with # are numbers."""
-    kinds = [' class="number"' if name.startswith("#") else "" for name in header]
-    heads = "".join(
-        f'<th scope="col"{kind}>{safe(name.removeprefix("#"))}</th>' for name, kind in zip(header, kinds, strict=True)
-    )
-    lines = "".join(
-        "<tr>" + "".join(f"<td{kind}>{safe(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
-        for row in rows
-    )
-    label = safe(", ".join(name.removeprefix("#") for name in header))
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {label}">'
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"
-    )
+    return section("Settings", folded(f"{len(rows)} values of the recipe", table(("setting", "value"), rows)))

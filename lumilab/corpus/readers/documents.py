@@ -83,7 +83,7 @@ class DocumentReader:
         if not data:
             return BadRecord(root, name, None, "empty file")
         if formats.format_of(name) in formats.HTML:
-            return self._page(data, f"{root}:{name}")
+            return self._page(data, root, name)
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -92,11 +92,15 @@ class DocumentReader:
             BadRecord(root, name, None, "NUL bytes") if "\0" in text else Document(f"{root}:{name}", text, self.source)
         )
 
-    def _page(self, data: bytes, place: str) -> Document | Skipped:
+    def _page(self, data: bytes, root: str, name: str) -> Record:
         from lumilab.corpus.web.extraction import extract_text
 
-        text = extract_text(data, None)
-        return Skipped("no main text") if text is None else Document(place, text, self.source)
+        try:
+            text = extract_text(data, None)
+        except Exception:
+            # One page out of millions that the parser cannot take must not end a build; it is named and counted.
+            return BadRecord(root, name, None, "the parser failed on this page")
+        return Skipped("no main text") if text is None else Document(f"{root}:{name}", text, self.source)
 
 
 def rows(
