@@ -253,7 +253,7 @@ def test_licences_are_the_recipes_or_what_is_known() -> None:
 
 
 def test_settings_have_no_paths_of_this_machine() -> None:
-    filters = {"language": {"model": "/home/me/lid.176.bin"}}
+    filters = {"language": {"model_file": "/home/me/lid.176.bin"}}
     exam = {"paths": ["/somewhere/exam.jsonl"]}
     config = some_config(deduplicate="exact", decontamination=exam, filters=filters, workers=3)
     shown = settings(config)
