@@ -6,7 +6,6 @@ cluster see. Ray is imported when the first phase is run.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import pickle
@@ -154,7 +153,7 @@ def _connected(workers: int | None) -> Any:
     # Ray reports usage to its makers unless told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        ray = importlib.import_module("ray")
+        import ray
     except ImportError as error:
         raise ConfigError(
             "Ray is not installed", mend="install it with `pip install 'lumilab[ray]'`, or use the local executor."
