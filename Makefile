@@ -14,7 +14,7 @@ PYTHON = $(shell for name in $(CANDIDATES); do \
 	$$name -c '$(IN_RANGE)' >/dev/null 2>&1 && { command -v $$name; break; }; done)
 endif
 
-.PHONY: help demo test test-all lint bench install clean
+.PHONY: help demo test test-all lint browser bench install clean
 
 help:
 	@echo "make demo      install into .venv and run the quickstart: raw text to a model you can talk to"
@@ -28,10 +28,10 @@ help:
 demo: $(VENV)/installed
 	$(BIN)/lumi quickstart
 
-test: lint
+test: lint browser
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
 
-test-all: lint
+test-all: lint browser
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-dev
@@ -39,6 +39,15 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+# A few tests look at pages in a browser. Without one they are skipped and say why, so nothing here may fail.
+browser:
+	@command -v chromium >/dev/null || \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing chromium for the tests that look at pages."; \
+			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+			} >/dev/null 2>&1 || echo "chromium could not be installed; those tests are skipped."; \
+		fi
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python bench $(ARGUMENTS)
