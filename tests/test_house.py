@@ -22,7 +22,8 @@ from lumilab.cli.app import app
 from lumilab.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/coming-from.md", "docs/decisions.md"]
+PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+PAGES += ["docs/coming-from.md", "docs/decisions.md", "docs/experiments.md", "docs/filters.md"]
 SOURCES = sorted(path for folder in ("lumilab", "bench", "tests") for path in (ROOT / folder).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
