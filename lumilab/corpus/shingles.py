@@ -41,6 +41,8 @@ _HAN = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0x20000, 0x323B0))  # no case and n
 _UNSPACED = ((0x0E00, 0x0F00), (0x1000, 0x10A0), (0x1780, 0x1800), (0x3040, 0x3100), (0x31F0, 0x3200), (0xF900, 0xFB00))
 _HANGUL = (0xAC00, 0xD7A4)
 _FOLDED = 0x20000  # code points from here on are Han or separators
+_SKIPPED = (_HAN[0], _HAN[1], _HANGUL, (0xD800, 0xF900))  # below _FOLDED; the last are surrogates and private use
+_NO_CHARACTER = "\U0010ffff"  # stands between characters that must not act on each other
 _TABLE = 0x323B0
 
 # Odd 64-bit constants: of FNV-like hashing (from the fraction of the golden ratio), and of splitmix64 (Steele et al.).
@@ -57,16 +59,16 @@ _LETTERS, _LAST, _ROLLING, _SLOT, _FULL, _POWER, _RING = range(7)
 
 @lru_cache(maxsize=1)
 def fold_table() -> npt.NDArray[np.uint32]:
-    """What each code point below 0x323B0 becomes: uint32, computed once in about 0.1 s."""
+    """What each code point below 0x323B0 becomes: uint32, computed once in about 0.05 s."""
     table = np.zeros(_TABLE, np.uint32)
     every = np.arange(_TABLE, dtype=np.uint32)
     for first, last in _HAN:
         table[first:last] = every[first:last] | np.uint32(WORD_BY_ITSELF)
     table[slice(*_HANGUL)] = every[slice(*_HANGUL)]
-    skipped = [*_HAN, _HANGUL, (0xD800, 0xF900)]  # also surrogates and private use
-    for code in range(_FOLDED):
-        if table[code] == 0 and not any(first <= code < last for first, last in skipped):
-            table[code] = _folded(chr(code))
+    begin = 0
+    for first, last in (*_SKIPPED, (_FOLDED, _FOLDED)):
+        table[begin:first] = _folded_range(begin, first)
+        begin = last
     for first, last in _UNSPACED:
         letters = table[first:last]
         letters[(letters > VANISHES) & (letters != _DIGIT)] |= np.uint32(WORD_BY_ITSELF)
@@ -74,15 +76,27 @@ def fold_table() -> npt.NDArray[np.uint32]:
     return table
 
 
-def _folded(character: str) -> int:
+def _folded_range(first: int, last: int) -> list[int]:
+    """Of each code point in a range: its letter, ENDS_WORD or VANISHES."""
+    characters = list(map(chr, range(first, last)))
+    # A letter that is small and whole already stays as it is; asking for all at once is ten times faster.
+    bare = unicodedata.normalize("NFD", _NO_CHARACTER.join(characters).lower()).split(_NO_CHARACTER)
+    return [
+        code if plain == character and category in ("Ll", "Lo", "Lm") else _folded(character, category)
+        for code, character, plain, category in zip(
+            range(first, last), characters, bare, map(unicodedata.category, characters), strict=True
+        )
+    ]
+
+
+def _folded(character: str, category: str) -> int:
     """One code point, ENDS_WORD or VANISHES for a character outside the ranges that need no look."""
-    category = unicodedata.category(character)
+    if category[0] not in "LMN":
+        return VANISHES if category == "Cf" else ENDS_WORD
     if category == "Nd":
         return ord("0")
-    if category == "Cf" or (category == "Mn" and "VARIATION SELECTOR" in unicodedata.name(character, "")):
+    if category == "Mn" and "VARIATION SELECTOR" in unicodedata.name(character, ""):
         return VANISHES
-    if category[0] not in "LMN":
-        return ENDS_WORD
     kept = [part for part in unicodedata.normalize("NFD", character.lower()) if not _is_diacritic(part)]
     # Some letters of Indic scripts have no composed form in any normal form; they stay as they are.
     composed = unicodedata.normalize("NFC", "".join(kept)) if kept else ""

@@ -94,7 +94,7 @@ _UNASSIGNED_CAPITAL = 0x3A2  # in spaCy's range of Greek capitals
 
 @lru_cache(maxsize=1)
 def character_flags() -> Flags:
-    """uint32 [0x110000]: the flags of each code point, computed once in about 0.2 s."""
+    """uint32 [0x110000]: the flags of each code point, computed once in about 0.05 s."""
     flags = np.zeros(_CODE_POINTS, np.uint32)
     _add_python_properties(flags)
     _add_letters(flags)
@@ -120,20 +120,17 @@ def character_flags() -> Flags:
 
 def _add_python_properties(flags: Flags) -> None:
     for first, end in _ASSIGNED:
-        characters = [chr(code) for code in range(first, end)]
+        characters = np.arange(first, end, dtype=np.uint32).view("U1")  # str's methods, for all of them at once
+        categories = "".join(map(unicodedata.category, map(chr, range(first, end)))).encode()
         for flag, has in (
-            (SPACE, str.isspace),
-            (LETTER, str.isalpha),
-            (DIGIT, str.isdecimal),
-            (WORD, str.isalnum),
-            (PUNCTUATION, _is_punctuation),
+            (SPACE, np.strings.isspace(characters)),
+            (LETTER, np.strings.isalpha(characters)),
+            (DIGIT, np.strings.isdecimal(characters)),
+            (WORD, np.strings.isalnum(characters)),
+            (PUNCTUATION, np.frombuffer(categories, np.uint8)[::2] == ord("P")),  # of the two letters the first
         ):
-            flags[first:end] |= np.fromiter(map(has, characters), np.bool_, end - first) * np.uint32(flag)
+            flags[first:end] |= has * np.uint32(flag)
     flags[ord("_")] |= WORD
-
-
-def _is_punctuation(character: str) -> bool:
-    return unicodedata.category(character).startswith("P")
 
 
 def _add_letters(flags: Flags) -> None:
