@@ -28,7 +28,8 @@ def refused(*words: str | Path, cwd: Path, code: int, says: list[str]) -> None:
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert errors and all(len(line) < 900 for line in errors)
     hidden = [path for path in cwd.rglob(".*") if path.is_dir()]
-    assert hidden == []
+    # A ledger holds finished tasks alone, and the next build, after the mistake is mended, goes on from them.
+    assert [path for path in hidden if path.suffix != ".work"] == []
 
 
 def published(folder: Path) -> list[str]:
