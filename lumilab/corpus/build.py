@@ -70,7 +70,7 @@ def build_corpus(
         raise InputError(
             "The raw files are not those that this build was planned for: they changed in the meantime",
             where=", ".join(str(place) for place in roots.values()),
-            mend="run the same command again. If it is a dataset of the hub that moves on, set its `revision` to a commit.",
+            mend="run the same command again; of a dataset of the hub that moves on, set `revision` to a commit.",
         )
     work = work_folder(target)
     basis = [VERSION, corpus_identity(config), listed]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lumilab.corpus.compression import open_plain
+from lumilab.corpus.compression import DamagedStreamError, open_plain
 from lumilab.corpus.document import BadRecord
 from lumilab.corpus.readers import formats
 from lumilab.corpus.readers.documents import rows
@@ -69,8 +69,16 @@ def items(file: RawPath) -> Iterator[str]:
         InputError: a record cannot be read.
     """
     if formats.format_of(file.name) in formats.TEXT:
-        with open_plain(file.path) as stream:
-            yield stream.read().decode(errors="replace")
+        try:
+            with open_plain(file.path) as stream:
+                text = stream.read().decode(errors="replace")
+        except DamagedStreamError as error:
+            raise InputError(
+                f"An evaluation set cannot be read: {error}",
+                where=str(file.path),
+                mend="bring the file anew, so that nothing of the set goes unnoticed.",
+            ) from None
+        yield text
         return
     with file.path.open("rb") as stream:
         for row in rows(stream, file.root, file.name):

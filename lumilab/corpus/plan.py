@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lumilab.artifact import RawFile
+from lumilab.corpus.readers import formats
 from lumilab.corpus.reading import ReadOrder, filters_anything
 from lumilab.corpus.sources.finding import path_names
 from lumilab.corpus.sources.local_files import LocalFiles
@@ -68,8 +69,10 @@ def open_sources(config: CorpusConfig) -> list[Source]:
 
     Raises:
         InputError: a configured path does not exist or holds nothing readable.
-        ConfigError: two sources have one name, so that their documents could not be told apart.
+        ConfigError: two sources have one name, so that their documents could not be told apart, or a library is
+            missing.
     """
+    _check_libraries(config)
     sources = [_open(section) for section in config.sources]
     names = [name for source in sources for name in {source.name} | {file.root for file in source.raw_paths()}]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -104,16 +107,22 @@ def _open(section: FilesSource | HubSource | PythonSource | WebSource | Wikipedi
 
 
 def raw_paths(config: CorpusConfig, sources: Sequence[Source]) -> list[RawPath]:
-    """Every raw file on this machine: of the sources, a language model, the evaluation sets that are kept out."""
+    """Every raw file on this machine: of the sources, a language model, the evaluation sets that are kept out.
+
+    Raises:
+        InputError: the evaluation sets are not there.
+        ConfigError: a library is missing that reads a kind of file among them.
+    """
     paths = [file for source in sources for file in source.raw_paths()]
     if config.filters.language is not None and config.filters.language.model_file is not None:
         model = Path(config.filters.language.model_file).absolute()
         paths.append(RawPath("language model", model.parent, model.name))
-    if config.decontamination is None:
-        return paths
-    from lumilab.corpus.evaluation_sets import evaluation_files
+    if config.decontamination is not None:
+        from lumilab.corpus.evaluation_sets import evaluation_files
 
-    return [*paths, *evaluation_files(config.decontamination)]
+        paths += evaluation_files(config.decontamination)
+    _check_formats(paths)
+    return paths
 
 
 def plan_reading(config: CorpusConfig, sources: Sequence[Source], contamination: Path | None) -> list[ReadOrder]:
@@ -130,7 +139,7 @@ def plan_reading(config: CorpusConfig, sources: Sequence[Source], contamination:
     return orders
 
 
-def check_libraries(config: CorpusConfig) -> None:
+def _check_libraries(config: CorpusConfig) -> None:
     """Says at the start which libraries of the `corpus` extra this configuration needs and does not find.
 
     Raises:
@@ -138,19 +147,33 @@ def check_libraries(config: CorpusConfig) -> None:
     """
     kinds = {section.kind for section in config.sources}
     language = config.filters.language
-    wanted = {
-        "numba": config.deduplicate == "minhash" or config.decontamination or filters_anything(config.filters),
-        "trafilatura": "web" in kinds,
-        "resiliparse": "web" in kinds,
-        "pyarrow": "hub" in kinds,
-        "ftfy": config.cleaning.mojibake,
-        "py3langid": language and language.model_file is None,
-        "fasttext": language and language.model_file,
-    }
+    _demand(
+        {
+            "numba": config.deduplicate == "minhash" or config.decontamination or filters_anything(config.filters),
+            "lxml": "wikipedia" in kinds or "web" in kinds,
+            "trafilatura": "web" in kinds,
+            "resiliparse": "web" in kinds,
+            "pyarrow": "hub" in kinds,
+            "ftfy": config.cleaning.mojibake,
+            "py3langid": language and language.model_file is None,
+            "fasttext": language and language.model_file,
+        }
+    )
+
+
+def _check_formats(files: Sequence[RawPath]) -> None:
+    """The same for the kinds of files that were found."""
+    kinds = {formats.format_of(file.name) for file in files}
+    pages = not kinds.isdisjoint(formats.HTML)
+    parquet = not kinds.isdisjoint(formats.PARQUET)
+    _demand({"lxml": pages, "trafilatura": pages, "resiliparse": pages, "pyarrow": parquet})
+
+
+def _demand(wanted: Mapping[str, object]) -> None:
     missing = [name for name, needed in wanted.items() if needed and importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
             f"This corpus needs libraries that are not installed: {', '.join(missing)}",
             where="corpus",
-            mend="install them with `pip install 'lumilab[corpus]'`.",
+            mend='install them with `pip install "lumilab[corpus]"`.',
         )

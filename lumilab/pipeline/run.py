@@ -107,6 +107,7 @@ def _build(
         folder=str(_key_folder(step.stage, folder, step.record.key).absolute()),
         target=str(target),
         replaces=step.replaces,
+        raw=step.record.raw,
     )
     exit_code = _work(order, context)
     context.stop.check()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lumilab.artifact import Artifact, RawFile
+from lumilab.corpus import VERSION as CORPUS_VERSION
 from lumilab.recipe import Recipe, identity
 from lumilab.work.context import WorkContext
 
@@ -19,12 +20,14 @@ RawInventory = tuple[list[RawFile], Mapping[str, Path | str]]
 
 @dataclass(frozen=True)
 class Job:
-    """One stage to build: the recipe, the artifacts it reads by stage name, and the folder to publish."""
+    """One stage to build: the recipe, the artifacts it reads by stage name, the folder to publish, and the digest of
+    the raw files that the stage's key was made of."""
 
     recipe: Recipe
     inputs: dict[str, Artifact]
     target: Path
     context: WorkContext
+    raw: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def _corpus_raw(recipe: Recipe) -> RawInventory:
 def _build_corpus(job: Job) -> Artifact:
     from lumilab.corpus.build import build_corpus
 
-    artifact = build_corpus(job.recipe.corpus, job.target, job.context)
+    artifact = build_corpus(job.recipe.corpus, job.target, job.context, raw=job.raw)
     assert artifact is not None  # one process builds it alone
     return artifact
 
@@ -178,7 +181,7 @@ STAGES: tuple[Stage, ...] = (
         raw=_corpus_raw,
         build=_build_corpus,
         place="corpus/{key}",
-        version=2,
+        version=CORPUS_VERSION,
     ),
     Stage(
         name="tokenizer",

@@ -38,6 +38,7 @@ class WorkOrder:
     folder: str
     target: str
     replaces: bool
+    raw: str | None = None
 
 
 def main() -> None:
@@ -67,7 +68,7 @@ def build(order: WorkOrder, context: WorkContext) -> Artifact:
             except InputError:
                 pass  # the usual case: it is not there yet
         inputs = {name: Artifact.open(Path(path)) for name, path in order.inputs.items()}
-        job = Job(Recipe.model_validate(order.recipe), inputs, target, context)
+        job = Job(Recipe.model_validate(order.recipe), inputs, target, context, order.raw)
         if order.replaces:
             with set_aside(folder):
                 return stage.build(job)

@@ -33,7 +33,11 @@ class PythonSource(Section):
 class FilesSource(Section):
     """Documents in files on this machine."""
 
-    kind: Literal["files"] = setting("files", "local files: .txt, .md, .html, .jsonl, .csv, .parquet, also .gz, .zst")
+    kind: Literal["files"] = setting(
+        "files",
+        "local files: .txt, .md, .tokens, .html, .htm, .jsonl, .ndjson, .json, .csv, .tsv, .parquet; all but the last "
+        "also with .gz, .zst, .bz2, .xz behind",
+    )
     name: str = setting("files", _NAME)
     priority: int = setting(0, _PRIORITY)
     licence: str | None = setting(None, _LICENCE)
@@ -56,7 +60,7 @@ class WikipediaSource(Section):
 class WebSource(Section):
     """Web pages, reduced to their main text."""
 
-    kind: Literal["web"] = setting("web", "Common Crawl's .warc and .wet, also .gz")
+    kind: Literal["web"] = setting("web", "Common Crawl's .warc and .wet, also with .gz, .zst behind")
     name: str = setting("web", _NAME)
     priority: int = setting(0, _PRIORITY)
     licence: str | None = setting(None, _LICENCE)

@@ -57,18 +57,30 @@ class Task:
     def describe(self) -> str:
         """Rate, remaining time and facts in one line."""
         rate = self.rate()
-        parts = [f"{format_bytes(rate)}/s" if self.unit == BYTES else f"{format_count(rate)} {self.unit}/s"]
+        parts = [self._speed()]
         if self.total is not None and rate > 0 and self.done < self.total:
             parts.append(f"{format_seconds((self.total - self.done) / rate)} left")
         parts += [f"{name} {value}" for name, value in self.facts.items()]
         return " · ".join(parts)
 
     def summary(self) -> str:
-        """What was done in how long, once it is done."""
-        seconds = time.monotonic() - self._started
+        """What was done in how long, once it is done, and what was there before."""
         facts = "".join(f" · {name} {value}" for name, value in self.facts.items())
-        done = format_bytes(self.done) if self.unit == BYTES else f"{self.done:,} {self.unit}"
-        return f"{self.name}: {done} in {format_seconds(seconds)}{facts}"
+        parts = []
+        if self.done > self._started_at or not self._started_at:
+            # A rate over less than a second says more about starting than about the work.
+            speed = f" ({self._speed()})" if self.seconds() >= 1 else ""
+            parts.append(f"{self._amount(self.done - self._started_at)} in {format_seconds(self.seconds())}{speed}")
+        if self._started_at:
+            parts.append(f"{self._amount(self._started_at)} done before")
+        return f"{self.name}: {', '.join(parts)}{facts}"
+
+    def _amount(self, count: int) -> str:
+        return format_bytes(count) if self.unit == BYTES else f"{count:,} {self.unit}"
+
+    def _speed(self) -> str:
+        rate = self.rate()
+        return f"{format_bytes(rate)}/s" if self.unit == BYTES else f"{format_count(rate)} {self.unit}/s"
 
 
 class Reporter:

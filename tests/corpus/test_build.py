@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_corpus import quiet_context
 
-from lumilab.artifact import Artifact, Manifest, raw_files, walk
-from lumilab.corpus import reading
+from lumilab.artifact import Artifact, Manifest, digest_of, raw_files, walk
+from lumilab.corpus import VERSION, build, reading
 from lumilab.corpus.build import build_corpus
 from lumilab.corpus.plan import corpus_identity, raw_inventory
 from lumilab.corpus.shards import read_documents
@@ -221,6 +222,43 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(reading, "clean", clean_and_change)
     assert "changed" in refused(files(data), tmp_path).what
+
+
+def test_files_that_changed_since_the_build_was_planned_are_refused(tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "a.jsonl", "one")
+    planned = digest_of([asdict(file) for file in raw_inventory(files(data))[0]])
+    assert build_corpus(files(data), tmp_path / "corpus", quiet_context()[0], raw=planned)
+    write_lines(data, "one", "more")
+    with pytest.raises(InputError, match="not those that this build was planned for"):
+        build_corpus(files(data), tmp_path / "out" / "corpus", quiet_context()[0], raw=planned)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_an_older_version_of_the_code_left_is_not_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that is stopped before it publishes leaves its reading; only the same code takes it up again."""
+    config = files(write_lines(tmp_path / "a.jsonl", "one"))
+    counted: list[str] = []
+
+    def clean_and_count(text: str, cleaning: CleaningConfig) -> str:
+        counted.append(text)
+        return text
+
+    def power_cut(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reading, "clean", clean_and_count)
+    with monkeypatch.context() as broken:
+        broken.setattr(build, "write_card", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            built(config, tmp_path / "corpus")
+        with pytest.raises(KeyboardInterrupt):
+            built(config, tmp_path / "corpus")
+        assert counted == ["one"]
+        broken.setattr(build, "VERSION", VERSION + 1)
+        with pytest.raises(KeyboardInterrupt):
+            built(config, tmp_path / "corpus")
+        assert counted == ["one", "one"]
+    assert [document.text for document in read_documents(built(config, tmp_path / "corpus"))] == ["one"]
 
 
 def test_a_stop_request_leaves_nothing_and_the_earlier_corpus_alone(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import pickle
+import re
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -17,8 +18,9 @@ import pytest
 import zstandard
 from pyarrow import parquet
 
+from lumilab.corpus.compression import SUFFIXES
 from lumilab.corpus.document import BadRecord, Document, Record
-from lumilab.corpus.readers import documents, json_rows
+from lumilab.corpus.readers import documents, formats, json_rows
 from lumilab.corpus.readers.pieces import cut
 from lumilab.corpus.sources import local_files
 from lumilab.corpus.sources.finding import path_names
@@ -352,3 +354,8 @@ def test_real_files_of_every_kind_are_read_whole(shared_data: Path) -> None:
     (validation,) = read(shared_data / "wikitext-2" / "wiki.valid.tokens")
     assert isinstance(validation, Document)
     assert validation.text == (shared_data / "wikitext-2" / "wiki.valid.tokens").read_bytes().decode()
+
+
+def test_the_recipes_help_names_every_ending_that_is_read() -> None:
+    about = str(FilesSource.model_fields["kind"].description)
+    assert set(re.findall(r"\.\w+", about)) == {*formats.READABLE, *SUFFIXES}

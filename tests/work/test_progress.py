@@ -82,7 +82,7 @@ def test_bytes_are_shown_as_a_person_reads_them(clock: Clock) -> None:
     clock.now += 2
     task.advance(3_000_000)
     assert task.describe() == "1.5 MB/s · 0.7 s left"
-    assert task.summary() == "reading: 3 MB in 2.0 s"
+    assert task.summary() == "reading: 3 MB in 2.0 s (1.5 MB/s)"
 
 
 def test_the_rate_of_continued_work_counts_only_the_new(clock: Clock) -> None:
@@ -93,6 +93,13 @@ def test_the_rate_of_continued_work_counts_only_the_new(clock: Clock) -> None:
     assert task.done == 950
     assert task.rate() == pytest.approx(5)
     assert task.describe() == "5 steps/s · 10 s left"
+    assert task.summary() == "training: 50 steps in 10 s (5 steps/s), 900 steps done before"
+
+
+def test_nothing_new_took_no_time(clock: Clock) -> None:
+    task = Task("reading", 3, "files", lambda task: None)
+    task.start_at(3)
+    assert task.summary() == "reading: 3 files done before"
 
 
 def test_a_task_without_an_end_promises_none(clock: Clock) -> None:
@@ -127,7 +134,7 @@ def test_a_log_file_gets_plain_lines_every_few_seconds(clock: Clock) -> None:
             task.advance(2, kept="all")
     lines = out.getvalue().splitlines()
     assert lines[0].startswith("  reading 20%: 2 documents/s · 40 s left · kept all")
-    assert lines[-1] == "  reading: 100 documents in 50 s · kept all"
+    assert lines[-1] == "  reading: 100 documents in 50 s (2 documents/s) · kept all"
     assert len(lines) == 6
     assert "\x1b" not in out.getvalue()
 

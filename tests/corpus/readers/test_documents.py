@@ -17,6 +17,7 @@ from pyarrow import parquet
 from lumilab.corpus.document import BadRecord, Document, Record, Skipped
 from lumilab.corpus.readers.documents import DocumentReader, description
 from lumilab.corpus.readers.formats import READABLE, format_of
+from lumilab.corpus.web import extraction
 
 ROWS = [{"text": f'Text {number}, "quoted"\nand ä.', "url": f"http://x/{number}", "n": number} for number in range(9)]
 COMPRESS = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
@@ -162,3 +163,11 @@ def test_formats_are_told_by_endings() -> None:
     }
     none = dict.fromkeys(["p.parquet.gz", "a.gz", "a.pdf", "jsonl", ".gz", "a.txt.zip", "a.jsonl.gz.gz"])
     assert {name: format_of(name) for name in names | none} == names | none
+
+
+def test_a_page_that_the_parser_crashes_on_is_a_bad_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(page: bytes, url: str | None) -> str:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr(extraction, "extract_text", crash)
+    assert read(b"<html><body>deep</body></html>", "p.html") == [bad("p.html", None, "the parser failed on this page")]
