@@ -31,6 +31,7 @@ p { margin: .5rem 0; max-width: 44rem; }
 figure { margin: 1rem 0 .5rem; }
 figcaption { margin-bottom: .6rem; }
 svg { display: block; overflow: visible; font: 13px system-ui, sans-serif; }
+@media (max-width: 30rem) { svg { font-size: 12px; } }
 svg text { fill: var(--ink); }
 svg .value { fill: var(--muted); font-variant-numeric: tabular-nums; }
 svg .tick {

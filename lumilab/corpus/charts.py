@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Protocol
 
-LABEL_CHARACTERS = 26  # what stays beside its value on a narrow screen
+LABEL_CHARACTERS = 24  # what stays beside its value on a narrow screen
 ROW = 42  # pixels from one bar to the next
 BAR = 14  # pixels, a bar's thickness
 PLOT_TOP, PLOT_BOTTOM = 22, 196  # pixels, of a histogram
