@@ -1,11 +1,12 @@
 """Real texts of many kinds, and the same texts spoilt, for tests that hold two implementations side by side.
 
-Web pages with their menus, encyclopaedia articles, raw wikitext, stories, chapters of novels, program code, and prose in
-about seventy languages (spaCy's examples). Each text has a name by which a failing test can point to it.
+Web pages with their menus, encyclopaedia articles, raw wikitext, stories, chapters of novels, program code,
+and prose in some seventy languages (spaCy's examples). Each text has a name by which a failing test can point to it.
 """
 
 from __future__ import annotations
 
+import ast
 import bz2
 import gzip
 import json
@@ -13,9 +14,10 @@ import random
 import re
 import sysconfig
 from collections.abc import Callable, Iterator
-from importlib import import_module, metadata
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from typing import TypeGuard
 
 Named = tuple[str, str]  # a name and a text
 
@@ -34,12 +36,28 @@ def real_texts(shared: Path, each: int | None = None, longest: int = 12_000) -> 
         _stories(shared / "tinystories" / "tinystories.txt.gz"),
         _chapters(shared / "novels"),
         _program_code(),
-        _many_languages(),
+        many_languages(),
     )
     for texts in kinds:
         for name, text in islice(texts, each):
             if text:
                 yield name, text[:longest]
+
+
+def many_languages() -> Iterator[Named]:
+    """The sentences and the frequent words that spaCy has for a language, each as a text of lines."""
+    package = find_spec("spacy")
+    for folder in package.submodule_search_locations or () if package else ():
+        for path in sorted((Path(folder) / "lang").glob("*/*.py")):
+            if path.name in ("examples.py", "stop_words.py"):
+                # Read, not imported: languages import much else.
+                tree = ast.parse(path.read_text(encoding="utf-8"))
+                strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+                yield f"{path.parent.name}/{path.name}", "\n".join(filter(_is_text, strings))
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)
 
 
 def spoilt(name: str, text: str) -> Named:
@@ -51,8 +69,8 @@ def spoilt(name: str, text: str) -> Named:
 
 def _json_lines(paths: list[Path]) -> Iterator[Named]:
     for path in paths:
-        opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-        with opened as lines:
+        open_text = gzip.open if path.suffix == ".gz" else open
+        with open_text(path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 yield f"{path.name}:{number}", json.loads(line)["text"]
 
@@ -86,9 +104,12 @@ def _crawled_texts(folder: Path) -> Iterator[Named]:
 
 def _wikitext(folder: Path) -> Iterator[Named]:
     """Raw wikitext, full of brackets and lists."""
-    dump = bz2.decompress((folder / "enwiki-pages-articles-shortened.xml.bz2").read_bytes()).decode()
-    for number, found in enumerate(re.finditer(r"<text[^>]*>(.*?)</text>", dump, re.DOTALL)):
-        yield f"wikitext:{number}", found[1]
+    with bz2.open(folder / "enwiki-pages-articles-shortened.xml.bz2", "rt", encoding="utf-8") as dump:
+        lines: list[str] = []
+        for number, line in enumerate(dump):
+            lines = [line.partition(">")[2]] if line.lstrip().startswith("<text") else [*lines, line]
+            if line.endswith("</text>\n"):
+                yield f"wikitext:{number}", "".join(lines)
 
 
 def _enterprise_texts(folder: Path) -> Iterator[Named]:
@@ -121,16 +142,6 @@ def _program_code() -> Iterator[Named]:
     """The modules of Python's library."""
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         yield path.name, path.read_text(encoding="utf-8", errors="replace")
-
-
-def _many_languages() -> Iterator[Named]:
-    """The sentences and the frequent words that spaCy has for a language, each as a text of lines."""
-    for path in sorted(metadata.files("spacy") or [], key=str):
-        folder, name = path.parent, path.name
-        if folder.parent.name == "lang" and name in ("examples.py", "stop_words.py"):
-            module = import_module(f"spacy.lang.{folder.name}.{name.removesuffix('.py')}")
-            sentences = module.sentences if name == "examples.py" else sorted(module.STOP_WORDS)
-            yield f"{folder.name}/{name}", "\n".join(sentences)
 
 
 # --- ways to spoil a text -----------------------------------------------------------------------------------------
