@@ -41,6 +41,14 @@ def choices() -> list[Choice]:
         Choice("run: a whole recipe", ("run",), RECIPE_WORDS, "quickstart"),
         Choice("chat with a model", ("chat",), MODEL_WORDS),
         Choice("generate: continue a prompt", ("generate", "--prompt", "def "), MODEL_WORDS),
+        Choice("corpus download: a dataset of the hub", ("corpus", "download"), "Name, and options", "fineweb --list"),
+        Choice(
+            "corpus stats: what is in a corpus", ("corpus", "stats"), "Run, corpus or text files", "runs/quickstart"
+        ),
+        Choice(
+            "corpus sample: some of its documents", ("corpus", "sample"), "Run, corpus or text files", "runs/quickstart"
+        ),
+        Choice("corpus diff: two corpora side by side", ("corpus", "diff"), "The two"),
         Choice("inspect a run or an artifact", ("inspect",), "Folder", "runs"),
         Choice("verify a run or an artifact", ("verify",), "Folder", "runs"),
         Choice("config: explain a recipe", ("config", "explain"), RECIPE_WORDS, "quickstart"),

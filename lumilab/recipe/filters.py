@@ -25,7 +25,7 @@ class LanguageFilter(Section):
     """Documents in other languages are dropped. Comes first."""
 
     languages: list[str] = setting(["en"], "codes of the languages that are kept (ISO 639-1)", min_length=1)
-    min_score: Share = setting(0.65, "drop when the language is less certain than this")
+    min_score: Share = setting(0.65, "drop unless the language is more certain than this")
     model_file: str | None = setting(None, "a fastText model such as lid.176.bin; null for the built-in one")
 
 

@@ -55,7 +55,7 @@ class Filters:
             meta = {"language": language, "language_score": score}
             if language not in self._language.languages:
                 return Verdict(text, "language: not a wanted one", meta)
-            if score < self._language.min_score:
+            if score <= self._language.min_score:
                 return Verdict(text, "language: uncertain", meta)
         if not self._rules:
             return Verdict(text, None, meta)
