@@ -132,7 +132,8 @@ class Refinery:
             self.hasher = MinHasher(config.minhash)
 
     def __call__(self, document: Document) -> tuple[Document, str | None]:
-        """The document as it goes into the corpus, or as it was when it was dropped and the reason why."""
+        """The document as it goes into the corpus, or as it was when it was dropped and the reason why; without
+        personal data in both cases."""
         config = self._config
         document = replace(document, text=clean(document.text, config.cleaning))
         reason = self._too_short(document.text) or self._contaminated(document.text)
@@ -140,7 +141,7 @@ class Refinery:
             verdict = self._filters.apply(document.text)
             document = replace(document, text=verdict.text, meta=document.meta | verdict.meta)
             reason = verdict.reason or self._too_short(document.text)
-        if reason is None and (config.cleaning.emails or config.cleaning.ip_addresses):
+        if config.cleaning.emails or config.cleaning.ip_addresses:  # also of what is dropped: the card shows samples
             text, _ = scrub(document.text, config.cleaning.emails, config.cleaning.ip_addresses)
             document = replace(document, text=text)
         return document, reason

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_corpus import quiet_context
@@ -18,7 +19,7 @@ from lumilab.corpus.plan import corpus_identity, raw_inventory
 from lumilab.corpus.shards import read_documents
 from lumilab.corpus.sources.python_installation import interpreter
 from lumilab.errors import ConfigError, InputError, Interrupted
-from lumilab.recipe.corpus import CleaningConfig, CorpusConfig, FilesSource, PythonSource
+from lumilab.recipe.corpus import CleaningConfig, CorpusConfig, FilesSource, PythonSource, WebSource
 from lumilab.recipe.section import identity
 from lumilab.work.context import WorkContext
 from lumilab.work.stopping import StopRequest
@@ -184,8 +185,32 @@ def test_too_many_bad_records_are_refused_with_examples(tmp_path: Path) -> None:
     assert "4 of 100 records" in error.what
     assert "a.jsonl:96 (not a JSON object)" in error.what
     assert "a.jsonl:97 (no field 'text')" in error.what
+    assert "(4.00%)" in error.what
     assert error.where == f"{data}, line 96"
+    listed = Path(str(error.mend).partition(" lists all")[0])
+    assert [json.loads(line)["line"] for line in listed.read_text().splitlines()] == [96, 97, 98, 99]
     built(files(data, max_bad_share=0.04), tmp_path / "corpus")
+
+
+def test_what_could_not_be_read_is_told_at_the_end(tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "a.jsonl", "fine", "fine", "other", [1], {"x": 1}, [2])
+    context, said = quiet_context()
+    corpus = build_corpus(files(data, max_bad_share=0.5), tmp_path / "corpus", context)
+    assert corpus is not None
+    listed = corpus.path / "quarantine.jsonl"
+    assert said.getvalue().splitlines()[-3:] == [
+        "  2 documents, 9 B of text, of 6 records read",
+        "  left out: 1 duplicate",
+        f"  3 records could not be read: 2 not a JSON object, 1 no field 'text'; file and line of each are in {listed}",
+    ]
+
+
+def test_a_record_of_an_archive_is_not_called_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a.warc").write_text("WARC/1.0\r\nno length\r\n\r\n")
+    config = CorpusConfig(sources=[WebSource(paths=[str(tmp_path / "a.warc")])])
+    error = refused(config, tmp_path)
+    assert error.where == f"{tmp_path / 'a.warc'}, record 1"
+    assert "text_field" not in str(error.mend)
 
 
 def test_the_bad_share_is_of_each_source_so_that_a_large_one_hides_no_lost_one(tmp_path: Path) -> None:
@@ -194,6 +219,18 @@ def test_the_bad_share_is_of_each_source_so_that_a_large_one_hides_no_lost_one(t
     error = refused(files(large, tmp_path / "lost.txt", max_bad_share=0.05), tmp_path)
     assert "'lost.txt'" in error.what
     assert "invalid UTF-8" in error.what
+
+
+def test_personal_data_is_in_no_file_of_the_corpus(tmp_path: Path) -> None:
+    texts = [f"The letter number {number} came from jane.roe@{word}.org." for number, word in enumerate(("one", "two"))]
+    web = write_lines(tmp_path / "web.jsonl", *texts, "to jane.roe@three.org", texts[0])
+    corpus = built(files(web, min_characters=30, cleaning={"emails": True}), tmp_path / "corpus")
+    assert corpus.manifest.statistics["dropped"] == {"duplicate": 1, "short": 1}
+    assert len(list(read_documents(corpus))) == 2
+    for path in filter(Path.is_file, corpus.path.rglob("*")):
+        opened = zstandard.open(path, "rb") if path.suffix == ".zst" else path.open("rb")
+        with opened as file:
+            assert b"jane" not in file.read(), path.name
 
 
 def test_an_empty_corpus_says_what_became_of_what_was_read(tmp_path: Path) -> None:
