@@ -10,6 +10,11 @@ from __future__ import annotations
 
 import re
 
+# A space for each printable ASCII character, tab and newline, \1 for each other control; what is beyond stays.
+_NOT_PLAIN = bytes(
+    code if code >= 128 else (ord(" ") if 32 <= code < 127 or code in b"\t\n" else 1) for code in range(256)
+)
+
 # Characters that one-byte encodings have for bytes above 127, but for the letters of the Greek and Cyrillic ones.
 _SIGNS = "\xa0-\u024f\u02b0-\u02ff\u0384\u0385\u0490\u0491\u2000-\u2bff\uf8ff\ufb01\ufb02\ufffd"
 _LETTERS = "\u0370-\u0383\u0386-\u048f\u0492-\u04ff"
@@ -29,9 +34,17 @@ _SUSPICIOUS = re.compile(
 )
 
 
+def not_plain(text: str) -> str:
+    """The runs of characters that are not plain ASCII, with a space between any two; controls of ASCII become \\1.
+
+    Of most texts in Latin letters little is left, and what is sought in it is found many times faster than in all.
+    """
+    return b" ".join(text.encode().translate(_NOT_PLAIN).split()).decode()
+
+
 def mended(text: str) -> str:
     """The text with the mojibake of each line undone."""
-    if text.isascii() or not _SUSPICIOUS.search(text):
+    if text.isascii() or not _SUSPICIOUS.search(not_plain(text)):
         return text
     from ftfy import fix_encoding
 

@@ -22,7 +22,6 @@ import zlib
 EMAILS = ("email@example.com", "firstname.lastname@example.org")
 IPV4_ADDRESSES = ("192.0.2.1", "198.51.100.1", "203.0.113.1")
 IPV6_ADDRESS = "2001:db8::1"
-IPV6_COLONS = 7  # in an address that leaves out no zeros
 
 # RFC 5322, section 3.2.3: atoms joined by single dots.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -35,7 +34,9 @@ _DOMAIN = re.compile(
     rf"(?:{_LABEL}\.)+{_LABEL}|\[(?:{_OCTET}\.){{3}}(?:{_OCTET}|[A-Za-z0-9-]*[A-Za-z0-9]:)\](?!\.?[A-Za-z0-9-])"
 )
 _FOUR_NUMBERS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
-_NUMBER_BETWEEN_DOTS = re.compile(r"\.[0-9]{1,3}\.")  # begins with one character, so it is sought much faster
+# What each address has in its middle. These begin with one character, which makes them ten times faster to seek.
+_TWO_NUMBERS = re.compile(r"\.[0-9]{1,3}\.[0-9]{1,3}\.")
+_GROUP_OR_NONE = re.compile(":[0-9A-Fa-f]{0,4}:")
 _DIGIT_BEFORE = re.compile(r"[0-9]\.?\Z")
 _DIGIT_BEHIND = re.compile(r"\.?[0-9]")
 # All public addresses begin with the bits 001 (RFC 4291, section 2.4), so a C++ name such as `Fade::add` is none.
@@ -55,10 +56,10 @@ def scrub(text: str, emails: bool, ip_addresses: bool) -> tuple[str, int]:
     count = 0
     if emails and "@" in text:
         text, count = _without_emails(text)
-    if ip_addresses and _NUMBER_BETWEEN_DOTS.search(text):
+    if ip_addresses and _TWO_NUMBERS.search(text):
         text, found = _without_ipv4(text)
         count += found
-    if ip_addresses and ("::" in text or text.count(":") >= IPV6_COLONS):
+    if ip_addresses and _GROUP_OR_NONE.search(text):
         text, found = _without_ipv6(text)
         count += found
     return text, count
