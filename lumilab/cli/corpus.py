@@ -149,7 +149,7 @@ def _records(collection: Collection, trial: bool) -> Iterator[Document | BadReco
     manifest = collection.artifact.manifest if collection.artifact else None
     total = TRIAL_DOCUMENTS if trial else manifest.statistics.get("documents") if manifest else None
     report = Reporter(Console(stderr=True, highlight=False, soft_wrap=True))
-    with stopping_on_signals() as stop, report.task("Reading", total=total, unit="documents") as task:
+    with stopping_on_signals() as stop, report.task("Reading", total, "records", 2.0) as task:
         for record in islice(collection.documents(), TRIAL_DOCUMENTS if trial else None):
             stop.check()
             task.advance()

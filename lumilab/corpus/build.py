@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lumilab.artifact import Artifact, ArtifactBuilder, digest_of, record_raw_files, work_folder
 from lumilab.corpus import VERSION
+from lumilab.corpus.acceptance import check_not_empty, check_readable, tell, write_list
 from lumilab.corpus.card import write_card
 from lumilab.corpus.deduplication import find_duplicates
 from lumilab.corpus.plan import corpus_identity, inventory_of, open_sources, plan_reading, raw_paths
@@ -25,7 +26,7 @@ from lumilab.corpus.reading import QUARANTINE, TALLIES, ReadOrder, quarantined, 
 from lumilab.corpus.segment import Segment
 from lumilab.corpus.shards import SHARD, SHARD_TALLIES, Piece, plan_shards, shard_name, write_ordered_shard
 from lumilab.corpus.sources.source import Unchanged
-from lumilab.corpus.tally import EXAMPLES, Tally, totals
+from lumilab.corpus.tally import Tally, totals
 from lumilab.errors import InputError
 from lumilab.recipe.corpus import CorpusConfig
 from lumilab.work.context import WorkContext
@@ -78,8 +79,9 @@ def build_corpus(
     workers = workers_for("ranks" if rank else config.executor, work, context, count, rank=rank, basis=basis)
     orders = plan_reading(config, sources, _contamination(config, workers))
     segments = _Segments(orders, workers.run(_reading(orders)))
-    _check_readable(config, segments.tallies(), {file.root: file.folder for file in paths})
-    _check_not_empty(config, segments.tallies())
+    folders = {file.root: file.folder for file in paths}
+    check_readable(config, segments.tallies(), folders, lambda: write_list(segments.quarantine(), work / QUARANTINE))
+    check_not_empty(config, segments.tallies())
     priorities = {source.name: source.priority for source in config.sources}
     report = find_duplicates(segments.segments, [priorities[order.source] for order in orders], config, workers)
     shards = workers.run(_writing(config, segments.pieces(report.verdicts)))
@@ -90,14 +92,14 @@ def build_corpus(
         for number, done in enumerate(shards):
             _adopt(done.folder / SHARD, builder.path(shard_name(number)))
         with builder.open(QUARANTINE) as quarantine:
-            for folder in segments.folders:
-                quarantine.writelines(quarantined(folder))
+            quarantine.writelines(segments.quarantine())
         record_raw_files(builder, files, roots)
         tallies = segments.tallies(*(done.folder / SHARD_TALLIES for done in shards))
         write_card(builder, config, tallies, report)
         builder.statistics = totals(tallies) | {"parts": [tally.counts() for tally in tallies]}
         artifact = builder.publish(replace=True)
     shutil.rmtree(work, ignore_errors=True)
+    tell(artifact.manifest.statistics, context.report, artifact.file(QUARANTINE))
     return artifact
 
 
@@ -146,6 +148,11 @@ class _Segments:
                 parts.setdefault((tally.source, tally.part), Tally(tally.source, tally.part)).merge(tally)
         return list(parts.values())
 
+    def quarantine(self) -> Iterator[bytes]:
+        """A line for each record that could not be read, in reading order."""
+        for folder in self.folders:
+            yield from quarantined(folder)
+
     def pieces(self, verdicts: Sequence[Path | None]) -> list[Piece]:
         """The documents of each part of each order, with what deduplication says of them."""
         pieces = []
@@ -163,36 +170,3 @@ def _adopt(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _check_readable(config: CorpusConfig, tallies: Sequence[Tally], folders: dict[str, Path]) -> None:
-    for source in dict.fromkeys(tally.source for tally in tallies):
-        parts = [tally for tally in tallies if tally.source == source]
-        read = sum(tally.read for tally in parts)
-        unreadable = sum(tally.unreadable.total() for tally in parts)
-        if unreadable <= config.max_bad_share * read:
-            continue
-        examples = [record for tally in parts for record in tally.examples]
-        first = examples[0]
-        place = str(folders[first.root] / first.file) if first.root in folders else first.file
-        shown = "; ".join(str(record) for record in examples[:EXAMPLES])
-        raise InputError(
-            f"{unreadable:,} of {read:,} records of source {source!r} cannot be read, more than "
-            f"max_bad_share ({config.max_bad_share:.2%}) allows: {shown}{'; ...' if unreadable > EXAMPLES else ''}",
-            where=place if first.line is None else f"{place}, line {first.line}",
-            mend="mend or remove these records, check `text_field`, or raise corpus.max_bad_share.",
-        )
-
-
-def _check_not_empty(config: CorpusConfig, tallies: Sequence[Tally]) -> None:
-    total = totals(tallies)
-    left_out = sum(total["dropped"].values()) + sum(total["unreadable"].values())
-    if total["read"] > left_out:
-        return
-    fates = [f"{count:,} dropped as {reason}" for reason, count in sorted(total["dropped"].items())]
-    fates += [f"{count:,} unreadable ({reason})" for reason, count in sorted(total["unreadable"].items())]
-    raise InputError(
-        f"The corpus is empty: {total['read']:,} records were read, {', '.join(fates) or 'none at all'}",
-        where=", ".join(sorted({f"source {tally.source!r}" for tally in tallies})),
-        mend=f"check the sources' paths; documents under corpus.min_characters ({config.min_characters}) are dropped.",
-    )

@@ -359,3 +359,30 @@ def test_real_files_of_every_kind_are_read_whole(shared_data: Path) -> None:
 def test_the_recipes_help_names_every_ending_that_is_read() -> None:
     about = str(FilesSource.model_fields["kind"].description)
     assert set(re.findall(r"\.\w+", about)) == {*formats.READABLE, *SUFFIXES}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    os.mkfifo(tmp_path / "b.txt")
+    assert [record.id for record in read(tmp_path) if isinstance(record, Document)] == ["files:a.txt"]
+    with pytest.raises(InputError, match="matches no file"):
+        read(tmp_path / "b*.txt")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_silently_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "a.txt").write_text("text")
+    (tmp_path / "shut").mkdir()
+    listing = os.scandir
+
+    def guarded(path: str) -> object:  # tests may run as root, who can list everything
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(PermissionError, match="shut"):
+        read(tmp_path)

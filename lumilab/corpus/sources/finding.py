@@ -1,15 +1,18 @@
 """Finding the files that a recipe's `paths` speak of: files, folders at any depth, globs.
 
 Every file is found once, in the order of the configured paths and by name within each. Hidden files are left out, and
-linked folders, which may run in circles, are not followed.
+linked folders, which may run in circles, are not followed; pipes, sockets and devices are passed over. A folder that
+may not be read is an error: a corpus must not silently lack it.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from lumilab.corpus.sources.source import RawPath
 from lumilab.errors import InputError
@@ -102,9 +105,23 @@ def _split_glob(path: Path) -> tuple[Path, str | None]:
 
 
 def _walk(folder: Path) -> list[str]:
+    def stop_at(error: OSError) -> NoReturn:
+        raise error
+
     names = []
-    for current, folders, files in os.walk(folder):
+    for current, folders, files in os.walk(folder, onerror=stop_at):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        here = Path(current).relative_to(folder)
-        names += [(here / name).as_posix() for name in files if not name.startswith(".")]
+        here = Path(current)
+        found = (here / name for name in files if not name.startswith("."))
+        names += [path.relative_to(folder).as_posix() for path in found if not _is_special(path)]
     return names
+
+
+def _is_special(path: Path) -> bool:
+    """Whether reading would wait for another program: a pipe, a socket, a device. A link to nothing is not passed
+    over: opening it says what is missing."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode)
