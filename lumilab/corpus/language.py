@@ -71,7 +71,8 @@ class _FastText:
         if not text.strip():
             return UNDETERMINED, 0.0
         # One line is one text to fastText.
-        labels, scores = self._model.predict(text.replace("\n", " "), k=1)
+        line = text.replace("\n", " ").encode(errors="replace").decode()
+        labels, scores = self._model.predict(line, k=1)
         # Its softmax in single precision may come out a little above 1.
         return (labels[0].removeprefix(_LABEL), min(float(scores[0]), 1.0)) if labels else (UNDETERMINED, 0.0)
 
@@ -101,7 +102,7 @@ class _NaiveBayes:
     def identify(self, text: str) -> tuple[str, float]:
         if text.isupper():
             text = text.lower()
-        data = np.frombuffer(unicodedata.normalize("NFC", text).encode(), np.uint8)
+        data = np.frombuffer(unicodedata.normalize("NFC", text).encode(errors="replace"), np.uint8)
         evidence = _evidence(data, self._rows, self._row_of_state, self._feature_of_state, self._weights)
         if not evidence.any():
             return UNDETERMINED, 0.0

@@ -74,9 +74,9 @@ def test_decides_as_datatrove_does_on_thousands_of_documents(
 ) -> None:
     """At least 5 000 real documents, the same again spoilt; every rule drops some of them."""
     comparison = Comparison()
-    comparison.add(real_texts(shared_data))
+    comparison.add(real_texts(shared_data, longest=3_000))
     real = comparison.documents
-    comparison.add(spoilt(*text) for text in real_texts(shared_data, longest=4_000))
+    comparison.add(spoilt(*text) for text in real_texts(shared_data, longest=1_500))
     with capsys.disabled():
         sys.stdout.write(f"\n{real} real documents, then the same spoilt: {comparison.report()}\n")
     assert real >= 5_000
