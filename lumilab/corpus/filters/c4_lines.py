@@ -45,7 +45,7 @@ _CITATION_WORDS = _rows(("[edit]", "[citation needed]"))
 _LOREM, _JAVASCRIPT, _POLICY, _OPENS, _CURLY_OPENS = 1, 2, 4, 8, 16  # what is found in a line
 _SPACE, _NEW_LINE, _DOT, _CURLY, _OPEN, _CLOSE, _KELVIN = (ord(character) for character in " \n.{[]\u212a")
 _QUESTION, _EXCLAMATION, _DOUBLE_QUOTE, _QUOTE = (ord(character) for character in "?!\"'")
-_SMALL_K = ord("k")
+_SMALL_A, _SMALL_I, _SMALL_K, _SMALL_S = (ord(character) for character in "aiks")
 
 
 class LineRules(NamedTuple):
@@ -169,9 +169,15 @@ def _scan_line(characters: Characters, kinds: Characters, first: int, end: int, 
                 marks |= _OPENS
             elif code == _CURLY:
                 marks |= _CURLY_OPENS
-            else:
+            elif place + 1 < end and _may_follow(characters[place + 1]):
                 marks |= _phrase_around(characters, first, place, end)
     return words, marks
+
+
+@compiled
+def _may_follow(code: np.uint32) -> bool:
+    """Whether a character can be the second of a phrase's two rare letters."""
+    return code | np.uint32(32) in (_SMALL_S, _SMALL_A, _SMALL_I)
 
 
 @compiled
@@ -186,9 +192,13 @@ def _copy_line(
     written: int,
 ) -> int:
     """Copies a line to `written`, without its citations if there may be any; returns where the copy ends."""
+    if not citations:
+        for place in range(first, end):
+            left[written + place - first], left_kinds[written + place - first] = characters[place], kinds[place]
+        return written + end - first
     place = first
     while place < end:
-        if citations and characters[place] == _OPEN:
+        if characters[place] == _OPEN:
             after = _citation_end(characters, kinds, place, end)
             if after > place:
                 place = after

@@ -49,24 +49,28 @@ def count_words(
     """Counts over the words; `stop_words` are hashes, each once."""
     not_symbols = length = alphabetic = 0
     seen = np.zeros(stop_words.size, np.bool_)
+    unseen = stop_words.size
     for word in range(count):
         common = np.uint32(SYMBOL)
         some = np.uint32(0)
-        for place in range(starts[word], ends[word]):
+        place = starts[word]
+        while place < ends[word] and (common or not some & np.uint32(LETTER)):  # a letter at its beginning tells all
             common &= kinds[place]
             some |= kinds[place]
+            place += 1
         size = ends[word] - starts[word]
         if not common:
             not_symbols += 1
             length += size
         if some & np.uint32(LETTER):
             alphabetic += 1
-        if size <= longest_stop_word:
+        if unseen > 0 and size <= longest_stop_word:
             key = hash_of(characters, starts[word], ends[word])
             for index in range(stop_words.size):
-                if stop_words[index] == key:
+                if stop_words[index] == key and not seen[index]:
                     seen[index] = True
-    return WordCounts(not_symbols, length, alphabetic, int(seen.sum()))
+                    unseen -= 1
+    return WordCounts(not_symbols, length, alphabetic, stop_words.size - unseen)
 
 
 @compiled

@@ -16,6 +16,7 @@ from lumilab.corpus.filters.characters import SPACE
 from lumilab.corpus.filters.text import BASE, BASE_INVERSE, MULTIPLIER, Characters, Hashes, Positions, slot_for
 
 _NEW_LINE = ord("\n")
+_INVERSE_POWERS = np.array([pow(int(BASE_INVERSE), power, 1 << 64) for power in range(5)], np.uint64)
 BEGINNING = 14  # letters; most runs of five words have more, and few texts share so many by chance
 
 
@@ -51,6 +52,25 @@ def repeated_parts(
             first += 1
         while end > first and kinds[end - 1] & SPACE:
             end -= 1
+    # Few texts repeat a part, so a key of some of its characters is tried first, and all characters only if it repeats.
+    repeats = _tabulate_parts(characters, kinds, first, end, line_ends, skip_blank, table, False)
+    if repeats.repeated > 0:
+        return _tabulate_parts(characters, kinds, first, end, line_ends, skip_blank, table, True)
+    return repeats
+
+
+@compiled
+def _tabulate_parts(
+    characters: Characters,
+    kinds: Characters,
+    first: int,
+    end: int,
+    line_ends: int,
+    skip_blank: bool,
+    table: Hashes,
+    exact: bool,
+) -> Repeats:
+    """The same between two places; unless `exact`, it may take parts for repeated that are not."""
     parts = repeated = repeated_characters = 0
     mask = table_size(_most_parts(characters, first, end)) - 1
     table[: mask + 1] = 0
@@ -69,7 +89,7 @@ def repeated_parts(
                 continue
         if not (skip_blank and _is_blank(kinds, start, place)):
             parts += 1
-            key = _part_hash(characters, start, place)
+            key = _part_hash(characters, start, place) if exact else _part_sketch(characters, start, place)
             slot = slot_for(table, mask, key)
             if table[slot] == key:
                 repeated += 1
@@ -94,6 +114,15 @@ def _is_blank(kinds: Characters, first: int, end: int) -> bool:
     while first < end and kinds[first] & SPACE:
         first += 1
     return first == end
+
+
+@compiled
+def _part_sketch(characters: Characters, first: int, end: int) -> np.uint64:
+    """A hash of a part's length and some sixteen of its characters; never 0."""
+    total = MULTIPLIER + np.uint64(end - first)
+    for place in range(first, end, max(1, (end - first) >> 4)):
+        total = total * BASE + np.uint64(characters[place])
+    return total + np.uint64(total == 0)
 
 
 @compiled
@@ -137,12 +166,15 @@ def hash_words(
     for word in range(count):
         inverse[word], lengths[word] = back, length
         before = total
+        size = ends[word] - starts[word]
         for place in range(starts[word], ends[word]):
             prefix[length] = total
             length += 1
             total += np.uint64(characters[place] + np.uint32(1)) * power
             power *= BASE
-            back *= BASE_INVERSE
+        for _ in range(size >> 2):
+            back *= _INVERSE_POWERS[4]
+        back *= _INVERSE_POWERS[size & 3]
         words[word] = (total - before) * inverse[word]
     prefix[length], lengths[count] = total, length
 
@@ -195,10 +227,13 @@ def shared_beginnings(
     table: Hashes,
     places: Positions,
     shared: npt.NDArray[np.bool_],
-) -> None:
-    """Marks each word from which on the next BEGINNING letters are the same as those from another word on.
+    shortest: int,
+    candidates: Positions,
+) -> int:
+    """Finds each word from which on the next BEGINNING letters are the same as those from another word on.
 
-    Runs of words that are equal and not shorter begin with such a word. Words too near the end are marked, too.
+    Runs of `shortest` words or more that are repeated begin with such a word, or have fewer letters; words of both
+    kinds are written to `candidates` (int32 [count]), ascending. Returns their number.
     """
     mask = table_size(count) - 1
     table[: mask + 1] = 0
@@ -215,6 +250,12 @@ def shared_beginnings(
             places[slot] = word
         else:
             shared[word] = shared[places[slot]] = True
+    found = 0
+    for word in range(count - shortest + 1):
+        if shared[word] or lengths[word + shortest] - lengths[word] < BEGINNING:
+            candidates[found] = word
+            found += 1
+    return found
 
 
 @compiled
@@ -224,32 +265,29 @@ def repeated_runs(
     lengths: Positions,
     count: int,
     size: int,
-    shared: npt.NDArray[np.bool_],
+    candidates: Positions,
     table: Hashes,
 ) -> int:
     """The letters of the runs of `size` words that were there before; counted runs do not overlap.
 
-    Runs that `shared` shows to be there only once are passed over: they neither are repeated nor repeat another.
+    Runs that begin with none of the `candidates` are passed over: they neither are repeated nor repeat another.
     """
-    runs = count - size + 1
-    if runs < 1:
-        return 0
-    mask = table_size(runs) - 1
+    mask = table_size(candidates.size) - 1
     table[: mask + 1] = 0
     repeated = 0
-    place = 0
-    while place < runs:
-        first, end = lengths[place], lengths[place + size]
-        if not shared[place] and end - first >= BEGINNING:
-            place += 1
+    next_place = 0
+    for place in candidates:
+        if place + size > count:
+            break
+        if place < next_place:
             continue
+        first, end = lengths[place], lengths[place + size]
         key = (prefix[end] - prefix[first]) * inverse[place]
         key += np.uint64(key == 0)
         slot = slot_for(table, mask, key)
         if table[slot] == key:
             repeated += end - first
-            place += size
+            next_place = place + size
         else:
             table[slot] = key
-            place += 1
     return repeated

@@ -1,7 +1,8 @@
 """A set of words with the lengths of their pieces, as one array that compiled functions can search.
 
 One array, because each that a compiled function hands to another costs time at every word. It begins with 2^15 bits,
-one for each value of a hash's upper 15 bits, so that nearly all words that are not in the set are told by one look;
+one for each value of a hash's upper 15 bits, so that nearly all words that are not in the set are told by one look, and
+2^15 more for the shapes of words, so that most need no hash at all;
 then come a hash and a value, alternating, in an open-addressing table. The value holds the pieces' lengths, four
 bits each, the first piece's lowest.
 """
@@ -11,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from numba.extending import register_jitable
 
 from lumilab.corpus.compiled import compiled
-from lumilab.corpus.filters.text import MULTIPLIER, Hashes, text_hash
+from lumilab.corpus.filters.text import MULTIPLIER, Characters, Hashes, text_hash
 
 UNIT = np.uint64(1 << 63)  # in a value: the word splits off after a digit
 LONGEST_WORD = 12  # characters; with four bits for each length, a word has at most as many pieces
 _FILTER_BITS = 15
-_FILTER = (1 << _FILTER_BITS) // 64
+_SHAPES = (1 << _FILTER_BITS) // 64  # where the bits of shapes begin
+_FILTER = 2 * _SHAPES
 _ALL = (1 << 64) - 1
 
 
@@ -33,11 +36,28 @@ def word_table(words: Mapping[str, tuple[str, ...]], units: Iterable[str] = ()) 
         key = text_hash(word)
         bit = key >> (64 - _FILTER_BITS)
         table[bit >> 6] |= np.uint64(1 << (bit & 63))
+        shape = _shape(ord(word[0]), ord(word[-1]), len(word))
+        table[_SHAPES + (shape >> 6)] |= np.uint64(1 << (shape & 63))
         slot = (key * int(MULTIPLIER) & _ALL) >> 33 & (slots - 1)
         while table[_FILTER + 2 * slot]:
             slot = (slot + 1) & (slots - 1)
         table[_FILTER + 2 * slot : _FILTER + 2 * slot + 2] = key, value
     return table
+
+
+@register_jitable
+def _shape(first: int, last: int, length: int) -> int:
+    """Fifteen bits of a word's first and last character and its length."""
+    return ((first & 63) << 9) | ((last & 31) << 4) | (length & 15)
+
+
+@compiled
+def may_hold(table: Hashes, characters: Characters, first: int, end: int) -> bool:
+    """Whether the word from `first` up to `end`, of at least one character, can be in the table, by its shape."""
+    if end - first > LONGEST_WORD:
+        return False
+    shape = _shape(int(characters[first]), int(characters[end - 1]), end - first)
+    return bool((table[_SHAPES + (shape >> 6)] >> np.uint64(shape & 63)) & np.uint64(1))
 
 
 @compiled

@@ -17,8 +17,8 @@ from lumilab.corpus.filters.addresses import is_address
 from lumilab.corpus.filters.affixes import UNITS, infix_length, prefix_length, suffix_length
 from lumilab.corpus.filters.characters import ALPHA, ICON, LOWER, SPACE, SUFFIX
 from lumilab.corpus.filters.special_words import special_words
-from lumilab.corpus.filters.text import BASE, Characters, Hashes, Positions, hash_of
-from lumilab.corpus.filters.word_table import LONGEST_WORD, UNIT, look_up, word_table
+from lumilab.corpus.filters.text import Characters, Hashes, Positions, hash_of
+from lumilab.corpus.filters.word_table import UNIT, look_up, may_hold, word_table
 
 _DOT, _SMALL_A = ord("."), ord("a")
 
@@ -32,9 +32,15 @@ def word_rules() -> Hashes:
 @compiled
 def special_pieces(table: Hashes, characters: Characters, first: int, end: int) -> np.uint64:
     """The lengths of the pieces of the special word from `first` up to `end`, as in the table, or 0."""
-    if not 0 < end - first <= LONGEST_WORD:
+    if first >= end or not may_hold(table, characters, first, end):
         return np.uint64(0)
     return look_up(table, hash_of(characters, first, end)) & ~UNIT
+
+
+@compiled
+def _is_in(table: Hashes, characters: Characters, first: int, end: int) -> bool:
+    """Whether the word from `first` up to `end` is a special word or a unit of measure."""
+    return bool(may_hold(table, characters, first, end) and look_up(table, hash_of(characters, first, end)))
 
 
 @compiled
@@ -59,24 +65,21 @@ def split(
             place += 1
             continue
         start = place
-        stem_key, stem_end = np.uint64(0), -1  # the letters that the chunk begins with, once something else follows
-        key, power = np.uint64(0), np.uint64(1)
+        while place < end and (characters[place] | np.uint32(32)) - np.uint32(_SMALL_A) < np.uint32(26):
+            place += 1
+        stem_end = place  # of the letters that the chunk begins with
         while place < end and not kinds[place] & SPACE:
-            code = characters[place]
-            if stem_end < 0 and (code | np.uint32(32)) - np.uint32(_SMALL_A) >= np.uint32(26):
-                stem_key, stem_end = key, place
-            key += np.uint64(code + np.uint32(1)) * power
-            power *= BASE
             place += 1
         # Most words are letters and nothing special: no rule can split them. Or they have one mark behind them.
-        if stem_end < 0 and look_up(table, key) == np.uint64(0):
+        special = _is_in(table, characters, start, place)
+        if stem_end == place and not special:
             starts[count], ends[count] = start, place
             count += 1
         elif (
             stem_end == place - 1 > start
             and (kinds[stem_end] & SUFFIX or (characters[stem_end] == _DOT and kinds[stem_end - 1] & LOWER))
-            and look_up(table, key) == np.uint64(0)
-            and look_up(table, stem_key) == np.uint64(0)
+            and not special
+            and not _is_in(table, characters, start, stem_end)
         ):
             starts[count], ends[count] = start, stem_end
             starts[count + 1], ends[count + 1] = stem_end, place

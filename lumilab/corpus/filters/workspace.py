@@ -26,11 +26,11 @@ from lumilab.corpus.filters.repetition import (
     top_run,
 )
 from lumilab.corpus.filters.reunite import reunite, runs
-from lumilab.corpus.filters.text import Hashes, decode
+from lumilab.corpus.filters.text import Hashes, Positions, decode
 from lumilab.corpus.filters.words import split, word_rules
 
 _FIRST_CAPACITY = 1 << 16
-_BYTES_PER_CHARACTER = 4
+_UNKNOWN = 1 << 30  # no run has as many words
 
 
 class Workspace:
@@ -54,7 +54,8 @@ class Workspace:
         self.size = decode(data, self._flags, self._characters, self._kinds)
         count = split(self._characters, self._kinds, 0, self.size, self._rules, self._starts, self._ends, self._scratch)
         self.word_count = reunite(self._characters, count, self._rules, self._runs, self._starts, self._ends)
-        self._hashed = self._compared = False
+        self._hashed = False
+        self._shortest_run = _UNKNOWN
 
     def words(self) -> list[tuple[int, int]]:
         """The bounds of each word, in characters."""
@@ -78,13 +79,24 @@ class Workspace:
     def repeated_runs(self, size: int) -> int:
         """The characters of runs of `size` words that were there before."""
         self._hash()
-        if not self._compared:
-            shared_beginnings(
-                self._prefix, self._inverse, self._lengths, self.word_count, self._table, self._places, self._shared
+        if size < self._shortest_run:
+            number = shared_beginnings(
+                self._prefix,
+                self._inverse,
+                self._lengths,
+                self.word_count,
+                self._table,
+                self._places,
+                self._shared,
+                size,
+                self._candidates,
             )
-            self._compared = True
+            self._repeatable = self._candidates[:number]
+        self._shortest_run = size
+        if len(self._repeatable) == 0:
+            return 0
         return repeated_runs(
-            self._prefix, self._inverse, self._lengths, self.word_count, size, self._shared, self._table
+            self._prefix, self._inverse, self._lengths, self.word_count, size, self._repeatable, self._table
         )
 
     def count_words(self, stop_words: Hashes, longest_stop_word: int) -> WordCounts:
@@ -150,12 +162,16 @@ class Workspace:
         room = capacity + 2
         self._input = np.zeros(room, np.uint32), np.zeros(room, np.uint32)
         self._left = np.zeros(room, np.uint32), np.zeros(room, np.uint32)
-        self._starts, self._ends, self._scratch, self._lengths = (_integers(room) for _ in range(4))
-        self._prefix, self._inverse, self._words = (np.empty(room, np.uint64) for _ in range(3))
-        self._shared = np.empty(room, np.bool_)
+        self._starts, self._ends, self._scratch, self._lengths, self._candidates = (_integers(room) for _ in range(5))
+        self._repeatable = self._candidates[:0]
+        self._prefix: Hashes = np.empty(room, np.uint64)
+        self._inverse: Hashes = np.empty(room, np.uint64)
+        self._words: Hashes = np.empty(room, np.uint64)
+        self._shared: npt.NDArray[np.bool_] = np.empty(room, np.bool_)
         slots = table_size(room)
-        self._table = np.empty(slots, np.uint64)
-        self._times, self._places = _integers(slots), _integers(slots)
+        self._table: Hashes = np.empty(slots, np.uint64)
+        self._times: Positions = _integers(slots)
+        self._places: Positions = _integers(slots)
 
 
 def _integers(size: int) -> npt.NDArray[np.int32]:
