@@ -18,6 +18,7 @@ from datatrove.pipeline.filters import (
     GopherRepetitionFilter,
 )
 from datatrove.pipeline.filters.c4_filters import C4ParagraphFilter
+from datatrove.pipeline.filters.gopher_repetition_filter import find_duplicates
 from datatrove.utils.text import split_into_words
 
 REASONS = {
@@ -92,7 +93,7 @@ def first_fineweb(text: str, repeated: float = 0.01, new_lines: float | None = 0
         return Judgement(text, "fineweb: lines without punctuation")
     if sum(len(line) <= 30 for line in lines) / len(lines) >= 0.67:
         return Judgement(text, "fineweb: short lines")
-    again = sum(len(line) for place, line in enumerate(counted) if line in counted[:place])
+    again = find_duplicates(counted)[1]
     if again / (len(text) - text.count("\n")) >= repeated:
         return Judgement(text, "fineweb: duplicate lines")
     if new_lines is not None and text.count("\n") / len(split_into_words(text)) > new_lines:
@@ -111,25 +112,30 @@ def all_judges() -> dict[str, tuple[dict[str, Any], tuple[Judge, ...]]]:
     paragraphs = datatrove_filter("c4_paragraphs", C4ParagraphFilter())
     fineweb = datatrove_filter("fineweb", FineWebQualityFilter())
     fineweb_2 = datatrove_filter("fineweb", FineWebQualityFilter(short_line_thr=1, char_duplicates_ratio=0.1))
+
+    def paper(text: str) -> Judgement:
+        return first_fineweb(text, repeated=0.1, new_lines=None)
+
     today = {"gopher_repetition": {}, "gopher_quality": {}, "c4": {"terminal_punctuation": False}, "fineweb": {}}
+    # In this order datatrove, which remembers the words of a few texts, splits each text only once or twice.
     return {
         "Gopher repetition": ({"gopher_repetition": {}}, (repetition,)),
         "Gopher quality": ({"gopher_quality": {}}, (quality,)),
+        "FineWeb": ({"fineweb": {}}, (fineweb,)),
+        "preset gopher": ({"preset": "gopher"}, (repetition, quality)),
+        "preset fineweb-2": ({"preset": "fineweb-2"}, (repeated_lines, quality, fineweb_2)),
+        "C4 paragraphs": ({"c4_paragraphs": {}}, (paragraphs,)),
         "C4": ({"c4": {}}, (c4,)),
         "C4 without terminal punctuation": ({"c4": {"terminal_punctuation": False}}, (any_line,)),
-        "C4 paragraphs": ({"c4_paragraphs": {}}, (paragraphs,)),
-        "FineWeb": ({"fineweb": {}}, (fineweb,)),
         "FineWeb's whole chain, as datatrove has it today": (today, (repetition, quality, any_line, fineweb)),
-        "preset gopher": ({"preset": "gopher"}, (repetition, quality)),
         "preset fineweb-v1": (
             {"preset": "fineweb-v1", "language": None},
             (repetition, quality, any_line, first_fineweb),
         ),
         "preset fineweb-paper": (
             {"preset": "fineweb-paper", "language": None},
-            (repetition, quality, any_line, lambda text: first_fineweb(text, 0.1, None)),
+            (repetition, quality, any_line, paper),
         ),
-        "preset fineweb-2": ({"preset": "fineweb-2"}, (repeated_lines, quality, fineweb_2)),
     }
 
 

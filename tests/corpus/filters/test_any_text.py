@@ -48,7 +48,7 @@ def used() -> list[Filters]:
 @example("\r\n\r\n\r")
 @example("a" * 5_000)
 @example(".'" * 500)
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_there_is_a_verdict_which_does_not_depend_on_texts_before(used: list[Filters], text: str) -> None:
     for config, before in zip(CONFIGS, used, strict=True):
         verdict = before.apply(text)
@@ -61,7 +61,7 @@ def test_there_is_a_verdict_which_does_not_depend_on_texts_before(used: list[Fil
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "none"])
 @given(texts=st.lists(ANY_TEXT, max_size=5))
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_presets_judge_in_any_order_alike(name: str, texts: list[str]) -> None:
     there, back = filters(preset=name), filters(preset=name)
     verdicts = [there.apply(text) for text in texts]
@@ -72,7 +72,7 @@ def test_a_long_text_between_short_ones_changes_nothing() -> None:
     """Memory grows for it, and what it leaves there is not seen by the next."""
     draw = random.Random(0)
     words = ["the", "of", "river", "Mr.", "don't", "[1]", "x.", "東京", "\n", "\n\n", "and", "…", "it's.", "#"]
-    lengths = [0, 5, 60_000, 5, 300, 200_000, 40, 0, 300]
+    lengths = [0, 5, 30_000, 5, 300, 120_000, 40, 0, 300]
     batch = [" ".join(draw.choices(words, k=length)) for length in lengths]
     for config in CONFIGS:
         judge = filters(**config)

@@ -208,7 +208,7 @@ def test_c4(text: str, terminal_punctuation: bool) -> None:
 
 
 def test_real_texts(shared_data: Path) -> None:
-    for named in real_texts(shared_data, each=2, longest=1_000):
+    for named in real_texts(shared_data, each=2, longest=600):
         text = spoilt(*named)[1]
         check_repetition(text)
         check_line_shape(text)
