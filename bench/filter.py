@@ -2,7 +2,8 @@
 
 Both judge the same documents (web pages, Wikipedia articles and a novel, in that order of size) with the same
 thresholds in the same run. datatrove keeps the words of a text from one filter to the next, as it does in its own
-pipeline. Rounds alternate, and time is this process's own, so that other work does not count. Needs ../shared/data and datatrove.
+pipeline. Rounds alternate, and time is this process's own, so that other work does not count. Needs ../shared/data and
+datatrove.
 """
 
 from __future__ import annotations
