@@ -27,7 +27,7 @@ from lumilab.recipe.corpus import CorpusConfig, HubSource, Source
 from lumilab.recipe.filters import FiltersConfig
 from lumilab.recipe.section import identity
 
-LANGUAGE_MODEL = "filters.language.model"  # a path
+LANGUAGE_MODEL = "filters.language.model_file"
 BINS_PER_DECADE = 10  # of the histogram of lengths
 
 UNREADABLE = "unreadable"

@@ -29,7 +29,7 @@ def build(folder: Path, recipe: Path, *overrides: str) -> Path:
     [
         pytest.param(("corpus.workers=2",), marks=pytest.mark.long),
         ("corpus.workers=4",),
-        pytest.param(("corpus.executor=ray", "corpus.workers=2"), id="ray"),
+        pytest.param(("corpus.executor=ray", "corpus.workers=2"), id="ray", marks=pytest.mark.long),
     ],
 )
 def test_any_number_of_workers_builds_the_same_bytes(place: Path, overrides: tuple[str, ...]) -> None:

@@ -257,7 +257,7 @@ def test_settings_have_no_paths_of_this_machine() -> None:
     exam = {"paths": ["/somewhere/exam.jsonl"]}
     config = some_config(deduplicate="exact", decontamination=exam, filters=filters, workers=3)
     shown = settings(config)
-    assert "/" not in json.dumps(shown) and shown["filters.language.model"] == "lid.176.bin"
+    assert "/" not in json.dumps(shown) and shown["filters.language.model_file"] == "lid.176.bin"
     assert shown["decontamination.words"] == 13 and "workers" not in shown and "minhash.bands" not in shown
     assert settings(some_config())["minhash.bands"] == 14
 
