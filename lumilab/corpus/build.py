@@ -127,7 +127,11 @@ def _reading(orders: Sequence[ReadOrder]) -> Phase:
 def _writing(config: CorpusConfig, pieces: Sequence[Piece]) -> Phase:
     orders = plan_shards(pieces, config.shard_documents)
     sizes = [sum(piece.last - piece.first for piece in order.pieces) for order in orders]
-    return Phase("write", "Writing the shards", write_ordered_shard, orders, sizes, unit="documents")
+    return Phase("write", "Writing the shards", write_ordered_shard, orders, sizes, unit="documents", facts=_kept)
+
+
+def _kept(answers: Sequence[dict[str, Any]]) -> dict[str, str]:
+    return {"kept": f"{sum(answer['documents'] for answer in answers):,}"}
 
 
 class _Segments:

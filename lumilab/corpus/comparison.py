@@ -87,7 +87,7 @@ def _read(artifact: Artifact, side: str, join: _Join, context: WorkContext, limi
     sources: dict[str, dict[str, int]] = {}
     rows: list[tuple[bytes, bytes, int]] = []
     total = artifact.manifest.statistics.get("documents")
-    with context.report.task(f"Reading {side.upper()}", total=limit or total, unit="documents", worth_a_line=2.0) as task:
+    with context.report.task(f"Reading {side.upper()}", limit or total, "documents", worth_a_line=2.0) as task:
         for number, document in enumerate(islice(read_documents(artifact), limit)):
             context.stop.check()
             data = document.text.encode()

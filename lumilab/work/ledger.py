@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lumilab.errors import says_disk_full
 from lumilab.work.phases import Done
 
 ANSWER = "answer.json"
@@ -77,6 +78,11 @@ class Ledger:
         folder.mkdir()
         try:
             yield folder
+        except OSError as error:
+            # What a compressor or an array writes goes through a descriptor, and the error names no file.
+            if says_disk_full(error) and error.filename is None:
+                error.filename = str(self.folder)
+            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from rich.progress import Task as RichTask
 from rich.text import Text
 
 BYTES = "bytes"  # the unit that is shown as kB, MB and GB
+WIDE = 100  # columns of a terminal from which on there is room for a long bar
 PLAIN_INTERVAL = 10.0  # seconds between the lines of one task when the output is not a terminal
 
 
@@ -57,7 +58,8 @@ class Task:
     def describe(self) -> str:
         """Rate, remaining time and facts in one line."""
         rate = self.rate()
-        parts = [self._speed()]
+        # Until something is done nothing is known of the rate, and large tasks may be long.
+        parts = [self._speed() if self.done > self._started_at else f"{format_seconds(self.seconds())} so far"]
         if self.total is not None and rate > 0 and self.done < self.total:
             parts.append(f"{format_seconds((self.total - self.done) / rate)} left")
         parts += [f"{name} {value}" for name, value in self.facts.items()]
@@ -76,7 +78,9 @@ class Task:
         return f"{self.name}: {', '.join(parts)}{facts}"
 
     def _amount(self, count: int) -> str:
-        return format_bytes(count) if self.unit == BYTES else f"{count:,} {self.unit}"
+        if self.unit == BYTES:
+            return format_bytes(count)
+        return f"{count:,} {self.unit.removesuffix('s') if count == 1 else self.unit}"
 
     def _speed(self) -> str:
         rate = self.rate()
@@ -118,8 +122,10 @@ class Reporter:
     @contextmanager
     def _live_task(self, name: str, total: int | None, unit: str) -> Iterator[Task]:
         outermost = self._live is None
+        # On 80 columns rate and remaining time matter more than a long bar.
+        width = 24 if self.console.width >= WIDE else 8
         live = self._live or Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), _Facts(),
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=width), _Facts(),
             console=self.console, transient=True,
         )  # fmt: skip
         if outermost:

@@ -26,6 +26,23 @@ def test_version_and_help(tmp_path: Path) -> None:
         assert command in words
 
 
+def test_ctrl_c_while_the_program_loads_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("""import sys
+
+class Interrupting:
+    def find_spec(self, name, *where):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+""")
+    done = subprocess.run(
+        [sys.executable, "-m", "lumilab", "--help"],
+        env=environment() | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_without_a_terminal_the_menu_points_to_help(tmp_path: Path) -> None:
     assert "lumi --help" in lumi(cwd=tmp_path, check=0).stdout
 

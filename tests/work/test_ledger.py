@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -122,3 +123,11 @@ def test_notes_of_failures_are_found_again(tmp_path: Path) -> None:
     (tmp_path / "phase" / "3.failed.json").write_text("half a no")
     ((path, number, note),) = failure_notes(tmp_path.iterdir())
     assert (path.name, number, note["what"], note["plan"]) == ("12.failed.json", 12, "it failed", "plan")
+
+
+def test_a_full_disk_is_told_with_its_place(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "phase", "plan")
+    with pytest.raises(OSError, match="phase") as caught, ledger.writing(0):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "phase")
+    assert list((tmp_path / "phase").iterdir()) == []

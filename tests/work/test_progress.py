@@ -96,6 +96,18 @@ def test_the_rate_of_continued_work_counts_only_the_new(clock: Clock) -> None:
     assert task.summary() == "training: 50 steps in 10 s (5 steps/s), 900 steps done before"
 
 
+def test_before_anything_is_done_the_time_is_told_and_no_rate(clock: Clock) -> None:
+    task = Task("reading", 100, "bytes", lambda task: None)
+    clock.now += 12
+    assert task.describe() == "12 s so far"
+
+
+def test_one_of_something_is_said_so(clock: Clock) -> None:
+    task = Task("numbering", 1, "tables", lambda task: None)
+    task.advance(1)
+    assert task.summary() == "numbering: 1 table in 0.0 s"
+
+
 def test_nothing_new_took_no_time(clock: Clock) -> None:
     task = Task("reading", 3, "files", lambda task: None)
     task.start_at(3)
@@ -192,3 +204,15 @@ def test_a_live_task_ends_with_its_error() -> None:
         raise KeyError
     with reporter.task("again") as task:
         task.advance()
+
+
+def test_eighty_columns_hold_rate_and_remaining_time(clock: Clock) -> None:
+    out = io.StringIO()
+    reporter = Reporter(Console(file=out, width=80, force_terminal=True, highlight=False))
+    with reporter.task("Joining duplicates in clusters", total=100_000, unit="documents") as task:
+        clock.now += 60
+        task.advance(9_990)
+        clock.now += 1
+        task.advance(10)
+        time.sleep(0.25)  # the line is drawn ten times a second
+    assert "164 documents/s · 9 min 09 s left" in out.getvalue()
