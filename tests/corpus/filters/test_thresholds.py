@@ -218,8 +218,9 @@ def test_real_texts(shared_data: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1_200)
 @given(TEXTS.filter(has_a_word), line_texts(), st.booleans())
-@settings(max_examples=3_000)
+@settings(max_examples=1_000)
 def test_very_many_texts(text: str, lines: str, terminal_punctuation: bool) -> None:
     check_repetition(text)
     check_quality(text)

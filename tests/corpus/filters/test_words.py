@@ -65,8 +65,9 @@ def test_words_of_nasty_texts(workspace: Workspace, text: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1_200)
 @given(texts(60))
-@settings(max_examples=30_000)
+@settings(max_examples=5_000)
 def test_words_of_very_many_nasty_texts(workspace: Workspace, text: str) -> None:
     assert words_of(workspace, text) == split_into_words(text)
 
