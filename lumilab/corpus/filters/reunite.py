@@ -70,7 +70,10 @@ def reunite(
     starts: Positions,
     ends: Positions,
 ) -> int:
-    """Puts special words together among `count` words, in place; returns the words' number after it."""
+    """Puts special words together among `count` words, in place; returns the words' number after it.
+
+    `starts` and `ends` need room for one word for each character.
+    """
     finds = np.empty(16 * LONGEST_WORD, np.int32)  # first word and number of words of each find
     found = 0
     begins = apart.begins
@@ -154,26 +157,26 @@ def _rewrite(
     starts: Positions,
     ends: Positions,
 ) -> int:
-    """The words with the chosen runs replaced. No special word has more pieces than the rules split it into."""
+    """The words with the chosen runs replaced, written over the old ones; returns their number.
+
+    A special word may have more pieces than the rules split it into ("°F." has three, the rules see "°" and "F."), so
+    the old bounds are read from copies.
+    """
+    old_starts, old_ends = starts[:count].copy(), ends[:count].copy()
     written = 0
     word = 0
     find = 0
     while word < count:
         while find < found and (not chosen[find] or finds[2 * find] < word):
             find += 1
-        if find < found and finds[2 * find] == word:
-            first, size = word, finds[2 * find + 1]
-            start, end = starts[first], ends[first + size - 1]
-            pieces = special_pieces(table, characters, start, end)
-            word += size
-            if pieces:
-                written = add_pieces(pieces, start, starts, ends, written)
-            else:  # there is a space within
-                for piece in range(first, first + size):
-                    starts[written], ends[written] = starts[piece], ends[piece]
-                    written += 1
-        else:
-            starts[written], ends[written] = starts[word], ends[word]
-            written += 1
-            word += 1
+        size = finds[2 * find + 1] if find < found and finds[2 * find] == word else 1
+        start, end = old_starts[word], old_ends[word + size - 1]
+        pieces = special_pieces(table, characters, start, end) if size > 1 else np.uint64(0)
+        if pieces:
+            written = add_pieces(pieces, start, starts, ends, written)
+        else:  # a word as it was, or a run with a space within
+            for piece in range(word, word + size):
+                starts[written], ends[written] = old_starts[piece], old_ends[piece]
+                written += 1
+        word += size
     return written

@@ -59,6 +59,7 @@ def test_words_in_many_languages(workspace: Workspace) -> None:
 @given(texts())
 @example("foo/Mr. Smith's (e.g. the U.S.'s) 5km/h...")
 @example("can't've don’t 'S ' 's c'mon I'ma 12a.m.a 10°C. a.b.C: :) :)) x:)")
+@example("°F.°F. and °c.°K.°f. of it")  # more pieces than the rules would make of them
 @settings(max_examples=150)
 def test_words_of_nasty_texts(workspace: Workspace, text: str) -> None:
     assert words_of(workspace, text) == split_into_words(text)
