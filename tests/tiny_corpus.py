@@ -28,7 +28,7 @@ WORDS = (
 def quiet_context() -> tuple[WorkContext, io.StringIO]:
     """A context, and what is reported to it."""
     said = io.StringIO()
-    return WorkContext(report=Reporter(Console(file=said, width=200))), said
+    return WorkContext(report=Reporter(Console(file=said, width=1_000))), said
 
 
 def some_documents(count: int, *, seed: int = 0, source: str = "tiny", words: int = 60) -> list[Document]:

@@ -51,7 +51,7 @@ def check_whole(run: Path, expected: dict[str, str]) -> None:
     assert [path for path in run.rglob(".*") if path.is_dir()] == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_stops_cleanly_and_the_next_run_goes_on(
     tmp_path: Path, uninterrupted: tuple[dict[str, str], float], number: signal.Signals
 ) -> None:

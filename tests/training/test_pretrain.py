@@ -149,8 +149,14 @@ def test_another_tokenizer_is_refused(data: dict[str, Artifact], tmp_path: Path)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="children are made by fork here")
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"micro_batch_size": 2, "optimizer": {"name": "muon", "learning_rate": 0.01}}],
-    ids=["adamw", "muon in micro-batches"],
+    [
+        pytest.param({}, id="adamw"),
+        pytest.param(
+            {"micro_batch_size": 2, "optimizer": {"name": "muon", "learning_rate": 0.01}},
+            id="muon in micro-batches",
+            marks=pytest.mark.long,
+        ),
+    ],
 )
 def test_killed_at_random_moments_gives_the_same_digest(
     data: dict[str, Artifact], tmp_path: Path, trained: Callable[..., Artifact], changes: dict[str, Any]
