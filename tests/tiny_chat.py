@@ -13,8 +13,10 @@ from tiny_corpus import publish_corpus, quiet_context, some_documents
 from lumilab.artifact import Artifact
 from lumilab.dataset.pack import build_dataset
 from lumilab.model import Transformer, initialise
-from lumilab.recipe.schema import DatasetConfig, ModelConfig, TokenizerConfig
+from lumilab.recipe.dataset import DatasetConfig
+from lumilab.recipe.schema import ModelConfig
 from lumilab.recipe.section import identity
+from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.tokenizer.train import train_tokenizer
 from lumilab.training.checkpoint import publish_checkpoint

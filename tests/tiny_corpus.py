@@ -13,7 +13,7 @@ from rich.console import Console
 from lumilab.artifact import Artifact, ArtifactBuilder
 from lumilab.corpus.document import Document
 from lumilab.corpus.shards import shard_name, to_line, write_shard
-from lumilab.recipe.schema import DatasetConfig
+from lumilab.recipe.dataset import DatasetConfig
 from lumilab.work.context import WorkContext
 from lumilab.work.progress import Reporter
 

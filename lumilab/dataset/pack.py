@@ -16,7 +16,7 @@ from lumilab.corpus.shards import read_documents
 from lumilab.dataset.loader import count_windows
 from lumilab.dataset.shards import SplitWriter, token_dtype
 from lumilab.errors import DamageError, InputError, MismatchError
-from lumilab.recipe.schema import DatasetConfig
+from lumilab.recipe.dataset import DatasetConfig
 from lumilab.recipe.section import identity
 from lumilab.tokenizer.encode import encode_documents
 from lumilab.tokenizer.load import Tokenizer

@@ -1,7 +1,7 @@
 """The recipe: one description of a whole pipeline, from raw text to a model to talk to.
 
 Each field says in one line what it is; `lumi config explain` prints those lines. The corpus's own sections are in
-`recipe/corpus.py` and `recipe/filters.py`.
+`recipe/corpus.py` and `recipe/filters.py`, the tokenizer's and the dataset's in files of their names.
 """
 
 from __future__ import annotations
@@ -11,31 +11,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lumilab.recipe.corpus import CorpusConfig
+from lumilab.recipe.dataset import DatasetConfig, MixtureConfig
 from lumilab.recipe.section import Count, Section, Share, runtime, setting
+from lumilab.recipe.tokenizer import TokenizerConfig
 
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
-
-# --- tokenizer and dataset ---------------------------------------------------------------------------------------
-
-
-class TokenizerConfig(Section):
-    """One tokenizer for the whole pipeline."""
-
-    algorithm: Literal["bpe"] = setting("bpe", "byte-level byte-pair encoding")
-    vocabulary_size: int = setting(32_768, "number of token ids, reserved ones included", ge=512, le=2**20)
-    min_frequency: Count = setting(2, "pairs seen less often are not merged")
-    train_characters: int | None = setting(
-        200_000_000, "learn from about this much text, evenly taken from the corpus; null for all of it", ge=1
-    )
-
-
-class DatasetConfig(Section):
-    """Documents to packed windows of token ids."""
-
-    window: int = setting(2_048, "tokens in each training window", ge=8)
-    validation_share: float = setting(0.1, "share of the documents kept for validation", gt=0, lt=1)
-    shard_tokens: Count = setting(100_000_000, "tokens in each shard file")
-
 
 # --- model -------------------------------------------------------------------------------------------------------
 
@@ -104,6 +84,10 @@ class TrainingConfig(Section):
     steps: Count = setting(1_000, "optimizer steps")
     batch_size: Count = setting(8, "windows per optimizer step, over all devices")
     micro_batch_size: int | None = setting(None, "windows per forward pass; null for the whole batch", ge=1)
+    mixture: MixtureConfig = setting(MixtureConfig(), "which source each window comes from (pretraining)")
+    residency: Literal["auto", "mmap", "pinned", "device"] = runtime(
+        "auto", "where the tokens wait: files, page-locked memory, or the GPU; auto decides by size"
+    )
     optimizer: OptimizerConfig = setting(OptimizerConfig(), "how gradients become updates")
     schedule: ScheduleConfig = setting(ScheduleConfig(), "the learning rate over the run")
     dtype: Literal["auto", "float32", "bfloat16"] = setting(

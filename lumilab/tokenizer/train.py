@@ -18,8 +18,8 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from lumilab.artifact import Artifact, ArtifactBuilder
 from lumilab.corpus.shards import read_documents
 from lumilab.errors import InputError
-from lumilab.recipe.schema import TokenizerConfig
 from lumilab.recipe.section import identity
+from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.tokenizer.card import measure, write_card
 from lumilab.tokenizer.load import FILE_NAME, Tokenizer
 from lumilab.tokenizer.sample import EvenSample

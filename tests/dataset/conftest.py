@@ -12,7 +12,7 @@ from tiny_corpus import DATASET, SEED, publish_corpus, quiet_context, some_docum
 from lumilab.artifact import Artifact, ArtifactBuilder
 from lumilab.dataset.pack import build_dataset
 from lumilab.dataset.shards import SplitWriter, TokenShards
-from lumilab.recipe.schema import TokenizerConfig
+from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.tokenizer.train import train_tokenizer
 
 

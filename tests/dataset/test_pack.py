@@ -15,8 +15,9 @@ from lumilab.corpus.shards import read_documents
 from lumilab.dataset.pack import build_dataset, splitter
 from lumilab.dataset.shards import TokenShards
 from lumilab.errors import DamageError, InputError, Interrupted, LumiError, MismatchError
-from lumilab.recipe.schema import DatasetConfig, TokenizerConfig
+from lumilab.recipe.dataset import DatasetConfig
 from lumilab.recipe.section import identity
+from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.tokenizer.train import train_tokenizer
 from lumilab.work.context import WorkContext

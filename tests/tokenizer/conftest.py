@@ -6,7 +6,7 @@ import pytest
 from tiny_corpus import publish_corpus, quiet_context, some_documents
 
 from lumilab.artifact import Artifact
-from lumilab.recipe.schema import TokenizerConfig
+from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.tokenizer.train import train_tokenizer
 

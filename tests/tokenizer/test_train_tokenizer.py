@@ -18,8 +18,8 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from lumilab.artifact import Artifact
 from lumilab.corpus.document import Document
 from lumilab.errors import InputError, Interrupted
-from lumilab.recipe.schema import TokenizerConfig
 from lumilab.recipe.section import identity
+from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.tokenizer.train import train_tokenizer
 
@@ -100,7 +100,7 @@ def test_the_number_of_threads_changes_nothing(
     script = (
         "import sys, pathlib\n"
         "from lumilab.artifact import Artifact\n"
-        "from lumilab.recipe.schema import TokenizerConfig\n"
+        "from lumilab.recipe.tokenizer import TokenizerConfig\n"
         "from lumilab.tokenizer.train import train_tokenizer\n"
         "from lumilab.work.context import WorkContext\n"
         "corpus, target = map(pathlib.Path, sys.argv[1:])\n"

@@ -7,7 +7,8 @@ from tiny_corpus import publish_corpus, quiet_context, some_documents
 
 from lumilab.artifact import Artifact
 from lumilab.dataset.pack import build_dataset
-from lumilab.recipe.schema import DatasetConfig, TokenizerConfig
+from lumilab.recipe.dataset import DatasetConfig
+from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.tokenizer.train import train_tokenizer
 
 
