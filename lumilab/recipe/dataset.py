@@ -15,7 +15,7 @@ class DatasetConfig(Section):
     window: int = setting(2_048, "tokens in each training window", ge=8)
     packing: Literal["concat", "sliding", "best_fit"] = setting(
         "concat",
-        "concat: windows one after the other; sliding: windows that overlap; best_fit: documents cut as rarely as can be",
+        "concat: one after the other; sliding: windows that overlap; best_fit: documents cut as rarely as can be",
     )
     overlap: int | None = setting(
         None, "of sliding windows: tokens that a window shares with the one before; null for half", ge=0
