@@ -70,20 +70,33 @@ def read_documents(artifact: Artifact) -> Iterator[Document]:
     Raises:
         DamageError: a shard cannot be read.
     """
-    for name in sorted(name for name in artifact.manifest.files if name.startswith(f"{FOLDER}/")):
-        path = artifact.file(name)
-        number = 0
-        with open_plain(path) as lines:
-            try:
-                for line in lines:
-                    number += 1
-                    yield Document(**orjson.loads(line))
-            except (*DAMAGE, orjson.JSONDecodeError, TypeError) as error:
-                raise DamageError(
-                    "A shard of the corpus cannot be read",
-                    where=f"{path}, line {number}",
-                    mend="build the corpus again, or restore the file from a copy.",
-                ) from error
+    for path in shard_paths(artifact):
+        yield from read_shard(path)
+
+
+def shard_paths(artifact: Artifact) -> list[Path]:
+    """The shards of a corpus, in the order they were written."""
+    return [artifact.file(name) for name in sorted(artifact.manifest.files) if name.startswith(f"{FOLDER}/")]
+
+
+def read_shard(path: Path) -> Iterator[Document]:
+    """The documents of one shard, in the order they were written, in bounded memory.
+
+    Raises:
+        DamageError: it cannot be read.
+    """
+    number = 0
+    with open_plain(path) as lines:
+        try:
+            for line in lines:
+                number += 1
+                yield Document(**orjson.loads(line))
+        except (*DAMAGE, orjson.JSONDecodeError, TypeError) as error:
+            raise DamageError(
+                "A shard of the corpus cannot be read",
+                where=f"{path}, line {number}",
+                mend="build the corpus again, or restore the file from a copy.",
+            ) from error
 
 
 # --- the last phase of a build -------------------------------------------------------------------------------------

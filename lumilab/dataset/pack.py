@@ -1,30 +1,40 @@
-"""Building a dataset: every document becomes <|bos|> ids <|endoftext|> in one of two splits, packed without gaps.
+"""Building a dataset: the documents of a corpus as token ids, in two splits, packed without gaps.
 
-Which split a document goes to depends on its id and the seed alone (a keyed hash), so adding documents never moves
-one from training to validation, and no document is in both.
+Two steps. *Encode* is a phase of independent tasks (see lumilab.work.phases and lumilab.dataset.encoding): each shard
+of the corpus becomes pieces of token ids. *Join* puts the pieces of each split and source one after the other, in
+the corpus's order, into shards of one length. What comes out depends on the documents, their order, the tokenizer, the
+configuration and the seed; how the corpus is sharded, who did the work and how often it was killed do not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
-from hashlib import blake2b
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from lumilab.artifact import Artifact, ArtifactBuilder
-from lumilab.corpus.shards import read_documents
-from lumilab.dataset.loader import count_windows
-from lumilab.dataset.shards import SplitWriter, token_dtype
+import numpy as np
+
+from lumilab.artifact import Artifact, ArtifactBuilder, work_folder
+from lumilab.corpus.shards import shard_paths
+from lumilab.dataset import VERSION
+from lumilab.dataset.accounting import account, tell
+from lumilab.dataset.encoding import EncodeOrder, Piece, encode_shard
+from lumilab.dataset.shards import token_dtype
+from lumilab.dataset.split import SPLITS, TRAIN, VALIDATION
+from lumilab.dataset.split_writer import SourceWriter, SplitWriter
+from lumilab.dataset.windows import RegularWindows
 from lumilab.errors import DamageError, InputError, MismatchError
 from lumilab.recipe.dataset import DatasetConfig
 from lumilab.recipe.section import identity
-from lumilab.tokenizer.encode import encode_documents
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.work.context import WorkContext
-from lumilab.work.progress import format_bytes, format_count
+from lumilab.work.executors import workers_for
+from lumilab.work.phases import Phase
+from lumilab.work.progress import format_count
 
-TRAIN = "train"
-VALIDATION = "validation"
+SMALL = 64 << 20  # bytes of text: starting processes would take longer than they save
+JOINED_TOKENS = 1 << 22  # at a time: bounds memory, and how long a stop waits
 
 
 def build_dataset(
@@ -32,17 +42,25 @@ def build_dataset(
 ) -> Artifact:
     """Encodes a corpus and publishes its two splits as token shards.
 
-    The tokens of a split are the encoded lengths of its documents plus two for each: none is dropped here.
-    `manifest.statistics` has documents, tokens and bytes of each split; `manifest.config` has `tokenizer_identity` and
+    What a killed build has encoded lies in a hidden folder beside the target, and the next one goes on from there.
+    `manifest.statistics` is what `accounting.account` says; `manifest.config` has `tokenizer_identity` and
     `vocabulary_size`.
 
     Raises:
         MismatchError: an input is an artifact of another kind.
-        DamageError: the tokenizer is not as it was published.
+        DamageError: the tokenizer or the corpus is not as it was published.
         InputError: a split got no document, or training has not one window.
         Interrupted: a stop was requested.
     """
     encoder = _checked_tokenizer(corpus, tokenizer)
+    work = work_folder(target)
+    try:
+        encoded = _encode(config, seed, corpus, tokenizer, encoder.identity, work, context)
+        _check_whole(encoded, corpus)
+        _check_splits(encoded, config, corpus)
+    except (InputError, DamageError, MismatchError):
+        shutil.rmtree(work, ignore_errors=True)  # no other input will find it of use
+        raise
     with ArtifactBuilder(
         target,
         kind="dataset",
@@ -54,32 +72,16 @@ def build_dataset(
         },
         inputs={"corpus": corpus, "tokenizer": tokenizer},
     ) as builder:
-        dtype = token_dtype(encoder.vocabulary_size)
-        with ExitStack() as stack:
-            writers = {
-                split: stack.enter_context(SplitWriter(builder, split, dtype, config.shard_tokens))
-                for split in (TRAIN, VALIDATION)
-            }
-            _pack(encoder, corpus, writers, splitter(seed, config.validation_share), context)
-        _check_splits(writers, config, corpus)
-        builder.statistics = {
-            split: {"documents": writer.documents, "tokens": writer.tokens, "bytes": writer.bytes}
-            for split, writer in writers.items()
-        }
-        return builder.publish()
+        written = _join(config, encoded, builder, token_dtype(encoder.vocabulary_size), context)
+        builder.statistics = account(config, [piece for _, piece in encoded], written)
+        artifact = builder.publish()
+    shutil.rmtree(work, ignore_errors=True)
+    tell(artifact.manifest.statistics, context.report)
+    return artifact
 
 
-def splitter(seed: int, validation_share: float) -> Callable[[str], str]:
-    """The function from a document's group (its id, if it stands alone) to its split's name."""
-    keyed = blake2b(digest_size=8, key=blake2b(str(seed).encode(), digest_size=32).digest(), person=b"lumilab.split")
-    threshold = validation_share * 2**64
-
-    def split_of(group: str) -> str:
-        state = keyed.copy()
-        state.update(group.encode())
-        return VALIDATION if int.from_bytes(state.digest(), "big") < threshold else TRAIN
-
-    return split_of
+Encoded = Sequence[tuple[Path, Piece]]
+"""Pieces and the folders they lie in, in the corpus's order."""
 
 
 def _checked_tokenizer(corpus: Artifact, tokenizer: Artifact) -> Tokenizer:
@@ -96,31 +98,96 @@ def _checked_tokenizer(corpus: Artifact, tokenizer: Artifact) -> Tokenizer:
     return Tokenizer.load(tokenizer.path)
 
 
-def _pack(
-    tokenizer: Tokenizer,
+def _encode(
+    config: DatasetConfig,
+    seed: int,
     corpus: Artifact,
-    writers: dict[str, SplitWriter],
-    split_of: Callable[[str], str],
+    tokenizer: Artifact,
+    tokenizer_identity: str,
+    work: Path,
     context: WorkContext,
-) -> None:
-    tokens = 0
-    with context.report.task("Packing", corpus.manifest.statistics.get("bytes"), unit="bytes") as task:
-        for document, ids in encode_documents(tokenizer, read_documents(corpus), context.stop):
-            size = len(document.text.encode())
-            writers[split_of(document.group)].add([tokenizer.bos_id, *ids, tokenizer.eos_id], size)
-            tokens += len(ids) + 2
-            task.advance(size, speed=f"{format_bytes(task.rate())}/s", tokens=format_count(tokens))
+) -> Encoded:
+    shards = shard_paths(corpus)
+    size = corpus.manifest.statistics.get("bytes", 0)
+    count = config.workers or (1 if size < SMALL else None)
+    basis = [VERSION, corpus.digest, tokenizer.digest]
+    workers = workers_for(config.executor, work, context, count, basis=basis)
+    orders = [EncodeOrder(path, tokenizer.path, tokenizer_identity, seed, config.validation_share) for path in shards]
+    # The text's size, dealt to the shards by what they take on disk: progress is in bytes of text.
+    stored = [path.stat().st_size for path in shards]
+    sizes = [(size or sum(stored)) * part // max(sum(stored), 1) for part in stored]
+    phase = Phase("encode", "Encoding the corpus", encode_shard, orders, sizes, worth_a_line=0, facts=_facts)
+    return [(done.folder, Piece(**counts)) for done in workers.run(phase) for counts in done.answer["pieces"]]
 
 
-def _check_splits(writers: dict[str, SplitWriter], config: DatasetConfig, corpus: Artifact) -> None:
-    total = sum(writer.documents for writer in writers.values())
-    for split, writer in writers.items():
-        if not writer.documents:
+def _facts(answers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    return {"tokens": format_count(sum(piece["tokens"] for answer in answers for piece in answer["pieces"]))}
+
+
+def _check_whole(encoded: Encoded, corpus: Artifact) -> None:
+    """Refuses a corpus that holds another number of documents than it says."""
+    found = sum(piece.documents for _, piece in encoded)
+    published = corpus.manifest.statistics.get("documents", found)
+    if found != published:
+        raise DamageError(
+            f"The corpus holds {found:,} documents, and its manifest says {published:,}",
+            where=str(corpus.path),
+            mend="build the corpus again with `lumi corpus build RECIPE --force`.",
+        )
+
+
+def _check_splits(encoded: Encoded, config: DatasetConfig, corpus: Artifact) -> None:
+    """Refuses a split that cannot be used: one without documents, or training text without a window."""
+    documents = {split: sum(piece.documents for _, piece in encoded if piece.split == split) for split in SPLITS}
+    for split, count in documents.items():
+        if not count:
             direction = "raise" if split == VALIDATION else "lower"
             raise InputError(
-                f"The {split} split got none of the corpus's {total:,} documents "
+                f"The {split} split got none of the corpus's {sum(documents.values()):,} documents "
                 f"(dataset.validation_share is {config.validation_share:g})",
                 where=str(corpus.path),
                 mend=f"{direction} dataset.validation_share, or add documents; one long text can be given as several.",
             )
-    count_windows(writers[TRAIN].tokens, config.window, TRAIN)
+    tokens: dict[str, int] = {}
+    for _, piece in encoded:
+        if piece.split == TRAIN:
+            tokens[piece.source] = tokens.get(piece.source, 0) + piece.tokens
+    longest = max(tokens.values())
+    if config.packing != "best_fit" and not RegularWindows.of(config).count(longest):
+        raise InputError(
+            f"The {TRAIN} split has {longest:,} tokens{' at most of one source' if len(tokens) > 1 else ''}, and one "
+            f"window needs {config.window + 1:,}",
+            where="dataset.window",
+            mend="lower dataset.window, or add text to corpus.sources.",
+        )
+
+
+def _join(
+    config: DatasetConfig, encoded: Encoded, builder: ArtifactBuilder, dtype: np.dtype[Any], context: WorkContext
+) -> dict[str, list[dict[str, Any]]]:
+    """Writes both splits; returns the entries of their indexes."""
+    sources = dict.fromkeys(piece.source for _, piece in encoded)  # in the order of their first documents
+    written = {}
+    with context.report.task(
+        "Writing the shards", sum(piece.tokens for _, piece in encoded), unit="tokens", worth_a_line=2
+    ) as task:
+        for split in SPLITS:
+            best_fit = config.window if config.packing == "best_fit" and split == TRAIN else None
+            with SplitWriter(builder, split, dtype, config.shard_tokens, best_fit) as writer:
+                for source in sources:
+                    with writer.stream(source) as stream:
+                        for folder, piece in encoded:
+                            if (piece.split, piece.source) == (split, source):
+                                _append(stream, folder, piece, context)
+                                task.advance(piece.tokens)
+            written[split] = writer.sources
+    return written
+
+
+def _append(stream: SourceWriter, folder: Path, piece: Piece, context: WorkContext) -> None:
+    tokens, ends = piece.arrays(folder)
+    for start in range(0, len(tokens), JOINED_TOKENS):
+        context.stop.check()
+        part = tokens[start : start + JOINED_TOKENS]
+        first, last = np.searchsorted(ends, np.array([start, start + len(part)], np.uint64), side="right")
+        stream.append(part, ends[first:last].astype(np.int64) - start, 0 if start else piece.bytes)

@@ -1,31 +1,38 @@
-"""Token shards: one long sequence of token ids per split, cut into memory-mapped files.
+"""Token shards: one long sequence of token ids per split and corpus source, cut into memory-mapped files.
 
-A split is a folder with `tokens-NNNNN.npy` (uint16 where the vocabulary allows, else uint32), `ends-NNNNN.npy`
-(uint64: where in the shard each document that ends there ends, exclusive) and `index.json`. All shards but the last
-have the same number of tokens, and a document may go on in the next shard, so the sequence is the same wherever it is
-cut. Memory-mapped flat token files are the field's format (Megatron-LM's indexed datasets, nanoGPT's `train.bin`).
+    SPLIT/index.json                     what follows, for each source in the order of its first document
+    SPLIT/source-NNN/tokens-NNNNN.npy    uint16 where the vocabulary allows, else uint32
+    SPLIT/source-NNN/ends-NNNNN.npy      uint64: where in the shard each document that ends there ends, exclusive
+    SPLIT/source-NNN/windows-NNNNN.npy   of best-fit packing alone, see lumilab.dataset.best_fit
+    SPLIT/source-NNN/pieces-NNNNN.npy
+
+Of a source, all shards but the last have the same number of tokens, and a document may go on in the next shard, so the
+sequence is the same wherever it is cut. A source without documents in a split is not listed there. Memory-mapped flat
+token files are the field's format (Megatron-LM's indexed datasets, nanoGPT's `train.bin`); sources lie apart so that
+training can mix them anew without encoding anything again. `lumilab.dataset.split_writer` writes what is read here.
 """
 
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Sequence
 from functools import cached_property
-from types import TracebackType
+from itertools import accumulate
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from lumilab.artifact import Artifact, ArtifactBuilder
-from lumilab.dataset.arrays import ArrayWriter
+from lumilab.artifact import Artifact
+from lumilab.dataset.best_fit import BestFitWindows, WindowFiles
 from lumilab.errors import DamageError
 
 INDEX = "index.json"
-REBUILD = "build the dataset again with `lumi run RECIPE --force dataset`."
+REBUILD = "build the dataset again with `lumi pack RECIPE --force`."
 
 TokenArray = npt.NDArray[np.unsignedinteger[Any]]
+Ends = npt.NDArray[np.uint64]
 
 
 def token_dtype(vocabulary_size: int) -> np.dtype[Any]:
@@ -33,181 +40,155 @@ def token_dtype(vocabulary_size: int) -> np.dtype[Any]:
     return np.dtype(np.uint16 if vocabulary_size <= 2**16 else np.uint32)
 
 
-@dataclass(frozen=True)
-class _OpenShard:
-    tokens: ArrayWriter
-    ends: ArrayWriter
-
-
-class SplitWriter:
-    """Writes one split, document by document; use it as a context manager inside the builder's.
-
-    Memory is bounded by the longest document. `documents`, `tokens` and `bytes` count what was written.
+class TokenShards:
+    """Tokens as one sequence, read from memory-mapped files: one source's of a split, or all of the split's.
 
     Args:
-        builder: the artifact under construction.
-        split: the name of the split's folder.
-        dtype: of the token ids.
-        shard_tokens: tokens in each shard but the last.
-    """
-
-    def __init__(self, builder: ArtifactBuilder, split: str, dtype: np.dtype[Any], shard_tokens: int) -> None:
-        self.documents = self.tokens = self.bytes = 0
-        self._builder = builder
-        self._split = split
-        self._dtype = dtype
-        self._shard_tokens = shard_tokens
-        self._shards: list[dict[str, int]] = []
-        self._files = ExitStack()
-        self._shard: _OpenShard | None = None
-
-    def add(self, ids: npt.ArrayLike, size: int) -> None:
-        """Appends one document: its ids (shape [n], n at least 1) and how many bytes of text they stand for."""
-        waiting = np.asarray(ids, dtype=self._dtype)
-        self.documents += 1
-        self.tokens += waiting.size
-        self.bytes += size
-        while True:
-            shard = self._shard_with_room()
-            room = self._shard_tokens - shard.tokens.length
-            shard.tokens.append(waiting[:room])
-            waiting = waiting[room:]
-            if not waiting.size:
-                shard.ends.append([shard.tokens.length])
-                return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self._files.__exit__(kind, error, trace)
-            return
-        self._close_shard()
-        self._builder.write_json(
-            f"{self._split}/{INDEX}",
-            {
-                "dtype": self._dtype.name,
-                "documents": self.documents,
-                "tokens": self.tokens,
-                "bytes": self.bytes,
-                "shard_tokens": self._shard_tokens,
-                "shards": self._shards,
-            },
-        )
-
-    def _shard_with_room(self) -> _OpenShard:
-        if self._shard is None or self._shard.tokens.length == self._shard_tokens:
-            self._close_shard()
-            number = len(self._shards)
-            self._shard = _OpenShard(
-                tokens=self._new_file(_tokens_name(self._split, number), self._dtype),
-                ends=self._new_file(_ends_name(self._split, number), np.dtype(np.uint64)),
-            )
-        return self._shard
-
-    def _new_file(self, name: str, dtype: np.dtype[Any]) -> ArrayWriter:
-        return self._files.enter_context(ArrayWriter(self._builder.path(name), dtype))
-
-    def _close_shard(self) -> None:
-        self._files.close()
-        if self._shard is not None:
-            self._shards.append({"tokens": self._shard.tokens.length, "documents": self._shard.ends.length})
-            self._shard = None
-
-
-class TokenShards:
-    """The tokens of one split as one sequence, read from memory-mapped files.
+        split: "train" or "validation".
+        source: whose tokens they are; "" for all of the split's.
+        tokens: the ids of each shard, one after the other.
+        ends: of each shard, where in it documents end, exclusive.
+        text_bytes: UTF-8 bytes of the documents' text.
+        best_fit: the windows of best-fit packing; None in any other packing, and of a whole split.
 
     Attributes:
-        split: "train" or "validation".
         token_count, document_count: how many there are.
-        text_bytes: UTF-8 bytes of the documents' text.
     """
 
     def __init__(
-        self, split: str, index: dict[str, Any], tokens: list[TokenArray], ends: list[npt.NDArray[np.uint64]]
+        self,
+        split: str,
+        source: str,
+        tokens: Sequence[TokenArray],
+        ends: Sequence[Ends],
+        text_bytes: int,
+        best_fit: BestFitWindows | None = None,
     ) -> None:
         self.split = split
-        self.token_count: int = index["tokens"]
-        self.document_count: int = index["documents"]
-        self.text_bytes: int = index["bytes"]
-        self._shard_tokens: int = index["shard_tokens"]
+        self.source = source
+        self.text_bytes = text_bytes
+        self.best_fit = best_fit
+        self.document_count = sum(len(part) for part in ends)
         self._tokens = tokens
         self._ends = ends
+        *self._starts, self.token_count = accumulate((len(part) for part in tokens), initial=0)
 
     @classmethod
     def open(cls, artifact: Artifact, split: str) -> Self:
-        """Opens a split of a dataset.
+        """Opens a whole split of a dataset: the sequences of its sources, one after the other.
+
+        Raises:
+            DamageError: the dataset has no such split, or its files are not as its index says.
+        """
+        sources = cls.open_sources(artifact, split)
+        tokens = [part for source in sources for part in source._tokens]
+        ends = [part for source in sources for part in source._ends]
+        return cls(split, "", tokens, ends, sum(source.text_bytes for source in sources))
+
+    @classmethod
+    def open_sources(cls, artifact: Artifact, split: str) -> list[Self]:
+        """Opens a split of a dataset, each corpus source apart, in the order of their first documents.
 
         Raises:
             DamageError: the dataset has no such split, or its files are not as its index says.
         """
         index = _read_index(artifact, split)
-        tokens, ends = [], []
-        for number, shard in enumerate(index["shards"]):
-            tokens.append(_mapped(artifact, _tokens_name(split, number), index["dtype"], shard["tokens"]))
-            ends.append(_mapped(artifact, _ends_name(split, number), "uint64", shard["documents"]))
-        return cls(split, index, tokens, ends)
+        return [cls._open_source(artifact, split, number, index) for number in range(len(index["sources"]))]
+
+    @classmethod
+    def _open_source(cls, artifact: Artifact, split: str, number: int, index: dict[str, Any]) -> Self:
+        entry = index["sources"][number]
+        tokens, ends, windows = [], [], []
+        for place, shard in enumerate(entry["shards"]):
+            names = ShardNames(split, number, place)
+            tokens.append(_mapped(artifact, names.tokens, index["dtype"], (shard["tokens"],)))
+            ends.append(_mapped(artifact, names.ends, "uint64", (shard["documents"],)))
+            if "windows" in shard:
+                window_ends = _mapped(artifact, names.windows, "uint64", (shard["windows"],))
+                pieces = _mapped(artifact, names.pieces, "uint64", (shard["pieces"], 2))
+                windows.append(WindowFiles(window_ends, pieces))
+        best_fit = BestFitWindows(windows) if windows else None
+        return cls(split, entry["source"], tokens, ends, entry["bytes"], best_fit)
 
     def read(self, start: int, count: int) -> TokenArray:
-        """Tokens `start` to `start + count` of the split (shape [count], read-only where no copy is needed).
+        """Tokens `start` to `start + count` of the sequence (shape [count], read-only where no copy is needed).
 
         Raises:
             IndexError: they are not all there.
         """
         if start < 0 or count < 0 or start + count > self.token_count:
             raise IndexError(f"tokens {start} to {start + count} of {self.token_count}")
-        parts = []
+        shard = bisect_right(self._starts, start) - 1
+        offset = start - self._starts[shard]
+        part = self._tokens[shard][offset : offset + count]
+        if len(part) == count:
+            return part
+        parts = [part]
+        count -= len(part)
         while count:
-            shard, offset = divmod(start, self._shard_tokens)
-            part = self._tokens[shard][offset : offset + count]
-            parts.append(part)
-            start, count = start + part.size, count - part.size
-        return parts[0] if len(parts) == 1 else np.concatenate(parts or [self._tokens[0][:0]])
+            shard += 1
+            parts.append(self._tokens[shard][:count])
+            count -= len(parts[-1])
+        return np.concatenate(parts)
 
     @cached_property
     def document_ends(self) -> npt.NDArray[np.int64]:
-        """Where each document ends in the split, exclusive (int64, shape [document_count], ascending)."""
-        parts = [ends.astype(np.int64) + number * self._shard_tokens for number, ends in enumerate(self._ends)]
-        return np.concatenate(parts)
+        """Where each document ends in the sequence, exclusive (int64, shape [document_count], ascending)."""
+        return np.concatenate([ends.astype(np.int64) + at for at, ends in zip(self._starts, self._ends, strict=True)])
+
+    def ends_within(self, start: int, count: int) -> npt.NDArray[np.int64]:
+        """Where documents end among tokens `start` to `start + count`: the ends less `start`, each in 1 to count
+        (int64, ascending). Reads only the ends that lie there, so that no index of all documents is in memory."""
+        found = []
+        shard = bisect_right(self._starts, start) - 1
+        while shard < len(self._starts) and self._starts[shard] < start + count:
+            offset = start - self._starts[shard]  # negative in the shards behind the first
+            ends = self._ends[shard]
+            first, last = np.searchsorted(ends, np.array([max(offset, 0), offset + count], np.uint64), side="right")
+            found.append(ends[first:last].astype(np.int64) - offset)
+            shard += 1
+        return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
-def _tokens_name(split: str, number: int) -> str:
-    return f"{split}/tokens-{number:05d}.npy"
+class ShardNames:
+    """The names of one shard's files within the artifact."""
 
-
-def _ends_name(split: str, number: int) -> str:
-    return f"{split}/ends-{number:05d}.npy"
+    def __init__(self, split: str, source: int, shard: int) -> None:
+        self.tokens, self.ends, self.windows, self.pieces = (
+            f"{split}/source-{source:03d}/{kind}-{shard:05d}.npy" for kind in ("tokens", "ends", "windows", "pieces")
+        )
 
 
 def _read_index(artifact: Artifact, split: str) -> dict[str, Any]:
     path = artifact.file(f"{split}/{INDEX}")
     try:
         index = json.loads(path.read_bytes())
-        full = [shard["tokens"] == index["shard_tokens"] for shard in index["shards"][:-1]]
-        whole = all(full) and all(
-            sum(shard[key] for shard in index["shards"]) == index[key] for key in ("tokens", "documents")
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        whole = bool(index["sources"]) and all(_adds_up(entry, index["shard_tokens"]) for entry in index["sources"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamageError("The split's index cannot be read", where=str(path), mend=REBUILD) from error
-    if not whole or not index["tokens"]:
+    if not whole:
         raise DamageError("The split's index does not add up", where=str(path), mend=REBUILD)
     return dict(index)
 
 
-def _mapped(artifact: Artifact, name: str, dtype: str, length: int) -> npt.NDArray[Any]:
+def _adds_up(entry: dict[str, Any], shard_tokens: int) -> bool:
+    """Whether the counts of a source are those of its shards."""
+    shards = entry["shards"]
+    full = all(shard["tokens"] == shard_tokens for shard in shards[:-1])
+    sums = all(sum(shard[key] for shard in shards) == entry[key] for key in ("tokens", "documents"))
+    return full and sums and entry["tokens"] > 0 and isinstance(entry["bytes"], int)
+
+
+def _mapped(artifact: Artifact, name: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     path = artifact.file(name)
     try:
         # A shard inside one long document has no ends, and an empty file cannot be mapped.
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if length else None)
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if shape[0] else None)
     except (ValueError, EOFError) as error:
         raise DamageError("The shard is not a NumPy array", where=str(path), mend=REBUILD) from error
-    if array.dtype != np.dtype(dtype) or array.shape != (length,):
+    if array.dtype != np.dtype(dtype) or array.shape != shape:
         raise DamageError(
-            f"The shard holds {array.shape} {array.dtype}, where its index says ({length},) {dtype}",
+            f"The shard holds {array.shape} {array.dtype}, where its index says {shape} {dtype}",
             where=str(path),
             mend=REBUILD,
         )

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lumilab.artifact import Artifact, ArtifactBuilder
-from lumilab.dataset.pack import TRAIN
 from lumilab.dataset.shards import TokenShards
+from lumilab.dataset.split import TRAIN
 from lumilab.errors import MismatchError
 from lumilab.evaluation.answers import Answer, answer
 from lumilab.evaluation.baselines import COMPRESSORS, compressed_bits_per_byte, predict_by_frequency

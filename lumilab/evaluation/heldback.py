@@ -11,8 +11,8 @@ import numpy as np
 
 from lumilab.artifact import Artifact
 from lumilab.dataset.loader import IGNORED, Tokens, windows_in_order
-from lumilab.dataset.pack import VALIDATION
 from lumilab.dataset.shards import TokenShards
+from lumilab.dataset.split import VALIDATION
 from lumilab.tokenizer.load import Tokenizer
 
 BATCH_TOKENS = 2**13  # predicted in one forward pass

@@ -12,6 +12,7 @@ from typing import Any
 
 from lumilab.artifact import Artifact, RawFile
 from lumilab.corpus import VERSION as CORPUS_VERSION
+from lumilab.dataset import VERSION as DATASET_VERSION
 from lumilab.recipe import Recipe, identity
 from lumilab.work.context import WorkContext
 
@@ -200,6 +201,7 @@ STAGES: tuple[Stage, ...] = (
         config=lambda recipe: {"dataset": identity(recipe.dataset), "seed": recipe.seed},
         build=_build_dataset,
         place="dataset/{key}",
+        version=DATASET_VERSION,
     ),
     Stage(
         name="pretrain",

@@ -20,8 +20,8 @@ from lumilab.artifact import Artifact, ArtifactBuilder, RawFile, canonical_json,
 from lumilab.corpus.document import BadRecord
 from lumilab.corpus.sources.source import RawPath, Unchanged, inventory
 from lumilab.dataset.order import order_key
-from lumilab.dataset.pack import TRAIN, VALIDATION, splitter
 from lumilab.dataset.shards import token_dtype
+from lumilab.dataset.split import TRAIN, VALIDATION, splitter
 from lumilab.errors import InputError
 from lumilab.posttraining.examples import ExampleWriter
 from lumilab.posttraining.messages import Conversation, fingerprint_of

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lumilab.artifact import Artifact
 from lumilab.dataset.order import order_key, permute
-from lumilab.dataset.pack import TRAIN, VALIDATION
+from lumilab.dataset.split import TRAIN, VALIDATION
 from lumilab.errors import MismatchError
 from lumilab.model import Transformer
 from lumilab.posttraining.chat_files import chat_files

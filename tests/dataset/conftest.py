@@ -11,7 +11,8 @@ from tiny_corpus import DATASET, SEED, publish_corpus, quiet_context, some_docum
 
 from lumilab.artifact import Artifact, ArtifactBuilder
 from lumilab.dataset.pack import build_dataset
-from lumilab.dataset.shards import SplitWriter, TokenShards
+from lumilab.dataset.shards import TokenShards
+from lumilab.dataset.split_writer import SplitWriter
 from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.tokenizer.train import train_tokenizer
 
@@ -38,16 +39,21 @@ def shards_of(tmp_path: Path) -> Callable[..., TokenShards]:
     """Publishes a sequence of tokens, cut into documents, as the train split of a dataset, and opens it."""
 
     def publish(
-        tokens: np.ndarray, lengths: list[int] | None = None, shard_tokens: int = 1_000, vocabulary: int = 2**16
+        tokens: np.ndarray,
+        lengths: list[int] | None = None,
+        shard_tokens: int = 1_000,
+        vocabulary: int = 2**16,
+        best_fit: int | None = None,
     ) -> TokenShards:
         number = len(list(tmp_path.iterdir()))
         dtype = np.dtype(np.uint16 if vocabulary <= 2**16 else np.uint32)
         with ArtifactBuilder(tmp_path / f"dataset-{number}", kind="dataset", config={}) as builder:
-            with SplitWriter(builder, "train", dtype, shard_tokens) as writer:
-                start = 0
-                for length in lengths or [len(tokens)]:
-                    writer.add(tokens[start : start + length], 10 * length)
-                    start += length
-            return TokenShards.open(builder.publish(), "train")
+            with (
+                SplitWriter(builder, "train", dtype, shard_tokens, best_fit) as writer,
+                writer.stream("text") as stream,
+            ):
+                stream.append(tokens, np.cumsum(lengths or [len(tokens)]), 10 * len(tokens))
+            (shards,) = TokenShards.open_sources(builder.publish(), "train")
+            return shards
 
     return publish

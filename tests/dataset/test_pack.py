@@ -12,8 +12,9 @@ from tiny_corpus import DATASET, SEED, publish_corpus, quiet_context, some_docum
 from lumilab.artifact import Artifact
 from lumilab.corpus.document import Document
 from lumilab.corpus.shards import read_documents
-from lumilab.dataset.pack import build_dataset, splitter
+from lumilab.dataset.pack import build_dataset
 from lumilab.dataset.shards import TokenShards
+from lumilab.dataset.split import splitter
 from lumilab.errors import DamageError, InputError, Interrupted, LumiError, MismatchError
 from lumilab.recipe.dataset import DatasetConfig
 from lumilab.recipe.section import identity
@@ -70,7 +71,7 @@ def test_every_token_is_accounted_for(dataset: Artifact, corpus: Artifact, token
     for split in ("train", "validation"):
         shards = TokenShards.open(dataset, split)
         counted = {"documents": shards.document_count, "tokens": shards.token_count, "bytes": shards.text_bytes}
-        assert statistics[split] == counted
+        assert counted.items() <= statistics[split].items()
 
 
 def test_the_manifest_names_what_it_was_made_with(dataset: Artifact, corpus: Artifact, tokenizer: Artifact) -> None:
@@ -89,10 +90,11 @@ def test_the_manifest_names_what_it_was_made_with(dataset: Artifact, corpus: Art
 
 def test_shards_are_full_up_to_the_last(dataset: Artifact) -> None:
     index = json.loads((dataset.path / "train" / "index.json").read_bytes())
-    sizes = [shard["tokens"] for shard in index["shards"]]
+    (source,) = index["sources"]
+    sizes = [shard["tokens"] for shard in source["shards"]]
     assert len(sizes) > 2
     assert set(sizes[:-1]) == {DATASET.shard_tokens}
-    assert sum(sizes) == index["tokens"]
+    assert sum(sizes) == source["tokens"]
 
 
 def test_two_runs_give_one_digest(dataset: Artifact, corpus: Artifact, tokenizer: Artifact, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lumilab.artifact import Artifact, ArtifactBuilder
-from lumilab.dataset.shards import SplitWriter, TokenShards, token_dtype
+from lumilab.dataset.shards import TokenShards, token_dtype
+from lumilab.dataset.split_writer import SplitWriter
 from lumilab.errors import DamageError
 
 Publish = Callable[..., TokenShards]
@@ -61,8 +62,10 @@ def test_what_is_read_cannot_be_written_to(shards_of: Publish) -> None:
 
 def test_nothing_is_written_beside_the_files_of_the_contract(shards_of: Publish, tmp_path: Path) -> None:
     shards_of(np.arange(25), [22, 3], shard_tokens=10)
-    names = {path.relative_to(tmp_path / "dataset-0").as_posix() for path in tmp_path.rglob("train/*")}
-    kinds = {f"train/{kind}-{number:05d}.npy" for kind in ("tokens", "ends") for number in range(3)}
+    names = {
+        path.relative_to(tmp_path / "dataset-0").as_posix() for path in tmp_path.rglob("train/**/*") if path.is_file()
+    }
+    kinds = {f"train/source-000/{kind}-{number:05d}.npy" for kind in ("tokens", "ends") for number in range(3)}
     assert names == {"train/index.json"} | kinds
 
 
@@ -75,8 +78,11 @@ def test_a_split_that_is_not_there_is_said(shards_of: Publish, tmp_path: Path) -
 def changed_dataset(folder: Path, change: Callable[[dict[str, object]], None]) -> Artifact:
     """A dataset whose index was wrong when it was published."""
     with ArtifactBuilder(folder, kind="dataset", config={}) as builder:
-        with SplitWriter(builder, "train", np.dtype(np.uint16), 10) as writer:
-            writer.add(np.arange(25), 100)
+        with (
+            SplitWriter(builder, "train", np.dtype(np.uint16), 10) as writer,
+            writer.stream("text") as stream,
+        ):
+            stream.append(np.arange(25), [25], 100)
         path = builder.path("train/index.json")
         index = json.loads(path.read_bytes())
         change(index)
@@ -87,13 +93,15 @@ def changed_dataset(folder: Path, change: Callable[[dict[str, object]], None]) -
 @pytest.mark.parametrize(
     "change",
     [
-        lambda index: index.update(tokens=24),
+        lambda index: index["sources"][0].update(tokens=24),
         lambda index: index.update(shard_tokens=9),
         lambda index: index.update(dtype="uint32"),
-        lambda index: index["shards"][1].update(documents=1),
-        lambda index: index.pop("shards"),
-        lambda index: index.update(shards=3),
-        lambda index: index.update(shards=[], tokens=0),
+        lambda index: index["sources"][0]["shards"][1].update(documents=1),
+        lambda index: index["sources"][0].pop("shards"),
+        lambda index: index["sources"][0].update(shards=3),
+        lambda index: index["sources"][0].update(shards=[], tokens=0, documents=0),
+        lambda index: index.update(sources=[]),
+        lambda index: index.pop("sources"),
     ],
 )
 def test_an_index_that_does_not_fit_is_damage(tmp_path: Path, change: Callable[[dict[str, object]], None]) -> None:

@@ -16,8 +16,8 @@ from tiny_corpus import quiet_context
 
 from lumilab.artifact import Artifact
 from lumilab.corpus.shards import read_documents
-from lumilab.dataset.pack import splitter
 from lumilab.dataset.shards import TokenShards
+from lumilab.dataset.split import splitter
 from lumilab.errors import Interrupted
 from lumilab.evaluation import baselines
 from lumilab.evaluation.heldback import HeldBackText

@@ -1,0 +1,179 @@
+"""The first phase of packing: each shard of the corpus becomes token ids, on its own and on any worker.
+
+A task leaves, for each split and source that its documents belong to, one piece: `NNN.tokens.npy`, the ids, and
+`NNN.ends.npy`, where in them each document ends. A document is <|bos|>, the ids of its text, <|endoftext|>; a
+pretrained tokenizer that lacks one of these marks writes its documents without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lumilab.corpus.document import Document
+from lumilab.corpus.shards import read_shard
+from lumilab.dataset.arrays import ArrayWriter
+from lumilab.dataset.shards import TokenArray, token_dtype
+from lumilab.dataset.split import splitter
+from lumilab.tokenizer.encode import BATCH_CHARACTERS
+from lumilab.tokenizer.load import Tokenizer
+from lumilab.work.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class EncodeOrder:
+    """One shard of the corpus to encode.
+
+    Attributes:
+        shard: its file.
+        tokenizer: folder or file of the tokenizer.
+        identity: of the tokenizer.
+        seed, validation_share: what decides which split a document goes to.
+    """
+
+    shard: Path
+    tokenizer: Path
+    identity: str
+    seed: int
+    validation_share: float
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one task made of the documents of one source that go to one split. `tokens` are those of text and marks."""
+
+    split: str
+    source: str
+    documents: int
+    tokens: int
+    text_tokens: int
+    bytes: int
+    number: int
+
+    def arrays(self, folder: Path) -> tuple[TokenArray, npt.NDArray[np.uint64]]:
+        """The ids and the ends of the documents, memory-mapped, from the folder of the task."""
+        tokens, ends = (np.load(folder / name, mmap_mode="r").view(np.ndarray) for name in _names(self.number))
+        return tokens, ends
+
+
+def encode_shard(order: EncodeOrder, folder: Path, stop: StopRequest) -> dict[str, Any]:
+    """Encodes one shard of the corpus into pieces; the answer holds their counts, in the order of first documents.
+
+    Raises:
+        DamageError: the shard cannot be read.
+        MismatchError: the tokenizer is another one by now.
+    """
+    tokenizer = _tokenizer(order.tokenizer, order.identity)
+    split_of = splitter(order.seed, order.validation_share)
+    with ExitStack() as files:
+        writers: dict[tuple[str, str], _PieceWriter] = {}
+        for documents in _batches(read_shard(order.shard)):
+            stop.check()
+            batch = _Encoded.of(tokenizer, [document.text for document in documents])
+            owners = [(split_of(document.group), document.source) for document in documents]
+            for owner in dict.fromkeys(owners):
+                if owner not in writers:
+                    writers[owner] = _PieceWriter(folder, len(writers), token_dtype(tokenizer.vocabulary_size), files)
+                chosen = np.array([other == owner for other in owners])
+                writers[owner].add(batch, chosen)
+    named = ({"split": split, "source": source} | writer.counts() for (split, source), writer in writers.items())
+    return {"pieces": list(named)}
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(path: Path, identity: str) -> Tokenizer:
+    """The tokenizer, kept by a worker from task to task: loading takes as long as encoding some megabytes."""
+    tokenizer = Tokenizer.load(path)
+    tokenizer.check_same(identity, "this packing")
+    return tokenizer
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Documents of about BATCH_CHARACTERS together, or one that is longer."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A batch of documents with their marks: the ids one after the other, and of each document how many ids it has,
+    how many of them are of its text, and how many bytes its text."""
+
+    ids: TokenArray
+    lengths: npt.NDArray[np.int64]
+    text_lengths: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, texts: list[str]) -> _Encoded:
+        encoded = tokenizer.encode_batch(texts)
+        text_lengths = np.array([len(ids) for ids in encoded], np.int64)
+        flat = np.fromiter((token for ids in encoded for token in ids), np.uint32, int(text_lengths.sum()))
+        bos, eos = tokenizer.bos_id, tokenizer.eos_id
+        lengths = text_lengths + (bos is not None) + (eos is not None)
+        ends = np.cumsum(lengths)
+        ids = np.empty(int(lengths.sum()), np.uint32)
+        of_text = np.ones(len(ids), bool)
+        for mark, places in ((bos, ends - lengths), (eos, ends - 1)):
+            if mark is not None:
+                ids[places] = mark
+                of_text[places] = False
+        ids[of_text] = flat
+        return cls(ids, lengths, text_lengths, np.array([len(text.encode()) for text in texts], np.int64))
+
+
+@dataclass
+class _PieceWriter:
+    """Writes one piece."""
+
+    folder: Path
+    number: int
+    dtype: np.dtype[Any]
+    files: ExitStack
+    documents: int = 0
+    text_tokens: int = 0
+    bytes: int = 0
+    tokens: ArrayWriter = field(init=False)
+    ends: ArrayWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        tokens, ends = _names(self.number)
+        self.tokens = self.files.enter_context(ArrayWriter(self.folder / tokens, self.dtype))
+        self.ends = self.files.enter_context(ArrayWriter(self.folder / ends, np.uint64))
+
+    def add(self, batch: _Encoded, chosen: npt.NDArray[np.bool_]) -> None:
+        """Appends those documents of the batch that are chosen (bool [documents])."""
+        self.ends.append(self.tokens.length + np.cumsum(batch.lengths[chosen]))
+        self.tokens.append(batch.ids if chosen.all() else batch.ids[np.repeat(chosen, batch.lengths)])
+        self.documents += int(chosen.sum())
+        self.text_tokens += int(batch.text_lengths[chosen].sum())
+        self.bytes += int(batch.sizes[chosen].sum())
+
+    def counts(self) -> dict[str, int]:
+        """What was written, as in `Piece`."""
+        return {
+            "documents": self.documents,
+            "tokens": self.tokens.length,
+            "text_tokens": self.text_tokens,
+            "bytes": self.bytes,
+            "number": self.number,
+        }
+
+
+def _names(number: int) -> tuple[str, str]:
+    return f"{number:03d}.tokens.npy", f"{number:03d}.ends.npy"
