@@ -1,8 +1,11 @@
-"""Encoding a stream of documents: in batches that keep all cores busy and memory bounded."""
+"""Encoding a stream of documents: in batches, so that a stop is soon heard and memory stays bounded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
 
 from lumilab.corpus.document import Document
 from lumilab.tokenizer.load import Tokenizer
@@ -14,8 +17,8 @@ BATCH_CHARACTERS = 2**19
 
 def encode_documents(
     tokenizer: Tokenizer, documents: Iterable[Document], stop: StopRequest
-) -> Iterator[tuple[Document, list[int]]]:
-    """Each document with the ids of its text, in the order given.
+) -> Iterator[tuple[Document, npt.NDArray[np.uint32]]]:
+    """Each document with the ids of its text (shape [n], uint32), in the order given.
 
     Memory holds one batch: about BATCH_CHARACTERS, or one document where that is longer.
 
@@ -24,7 +27,7 @@ def encode_documents(
     """
     for batch in _batches(documents):
         stop.check()
-        yield from zip(batch, tokenizer.encode_batch([document.text for document in batch]), strict=True)
+        yield from zip(batch, tokenizer.encode_arrays([document.text for document in batch]), strict=True)
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

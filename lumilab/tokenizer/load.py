@@ -1,26 +1,40 @@
-"""A trained tokenizer, ready to use: text to ids, ids to text, and the identity every artifact made with it records.
+"""A tokenizer, ready to use: text to ids, ids to text, and the identity every artifact made with it records.
 
-Encoding is done by the `tokenizers` library from the `tokenizer.json` that other tools read too. Text is data here:
-a text that spells a special token is encoded as the characters it consists of, never as the token; special ids only
-ever come from code that asks for them by name. Decoding joins the tokens' bytes, so any text comes back byte by byte.
+The standard is the `tokenizers` library and the `tokenizer.json` that other tools read too. More than a little text is
+encoded by a much faster encoder (`fast.py`), once that has been seen to give the same ids. Text is data here: a text
+that spells a special token is encoded as the characters it consists of, never as the token, unless a caller asks;
+special ids only ever come from code that asks for them by role. Decoding joins the tokens' bytes, so any text comes
+back byte by byte, unless the tokenizer itself changes text before it encodes it.
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import tokenizers
 
 from lumilab.errors import InputError, MismatchError
-from lumilab.tokenizer import special_tokens
-from lumilab.tokenizer.byte_level import bytes_of_token
+from lumilab.tokenizer.fast import FastEncoder, first_difference
 from lumilab.tokenizer.identity import identity_of
+from lumilab.tokenizer.probe import probe_texts
+from lumilab.tokenizer.roles import KNOWN_NAMES, roles_of
+from lumilab.tokenizer.spelling import adds_leading_space, spelling_of
 
 FILE_NAME = "tokenizer.json"
+FAST_FROM = 2**17
+"""Characters of text from which on the fast encoder is worth loading and checking."""
+SHOWN = 60  # characters of a text in a warning
+
+
+class EncoderMismatch(UserWarning):
+    """The fast encoder gives other ids than the reference, which is therefore used alone."""
 
 
 class Tokenizer:
@@ -33,38 +47,33 @@ class Tokenizer:
     Attributes:
         identity: SHA-256 (hex) of the canonical form (`lumilab.tokenizer.identity`).
         vocabulary_size: number of token ids, special ones included; ids are 0 to one less.
-        pad_id, bos_id, eos_id, unk_id, im_start_id, im_end_id, think_id, end_think_id: the special tokens.
 
     Raises:
-        InputError: the content is no tokenizer, or one without the special tokens.
+        InputError: the content is no tokenizer.
     """
 
     def __init__(self, text: str, where: str = FILE_NAME) -> None:
         self._text = text
         self.where = where
         try:
-            definition = json.loads(text)
+            self._definition: dict[str, Any] = json.loads(text)
             self._backend = tokenizers.Tokenizer.from_str(text)
-            self.identity = identity_of(definition)
+            self.identity = identity_of(self._definition)
         except Exception as error:  # `tokenizers` raises plain Exception for whatever it cannot read
             raise InputError(
                 f"This is not a tokenizer: {error}",
                 where=where,
-                mend="give a tokenizer.json, or the folder of a tokenizer artifact or of a checkpoint.",
+                mend="give a tokenizer.json, or the folder of a tokenizer artifact or of a checkpoint; "
+                "`lumi tokenizer import` makes one of other files.",
             ) from error
+        self._roles = roles_of(self._definition)
+        self._make_markers_special()
         # Some files carry settings that would cut texts short or fill them up without a word.
         self._backend.no_truncation()
         self._backend.no_padding()
         self._backend.encode_special_tokens = True
         self.vocabulary_size = 1 + max(self._backend.get_vocab(with_added_tokens=True).values())
-        self.pad_id = self._special_id(special_tokens.PAD)
-        self.bos_id = self._special_id(special_tokens.BOS)
-        self.eos_id = self._special_id(special_tokens.EOS)
-        self.unk_id = self._special_id(special_tokens.UNK)
-        self.im_start_id = self._special_id(special_tokens.IM_START)
-        self.im_end_id = self._special_id(special_tokens.IM_END)
-        self.think_id = self._special_id(special_tokens.THINK)
-        self.end_think_id = self._special_id(special_tokens.END_THINK)
+        self._until_fast = FAST_FROM
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -86,22 +95,67 @@ class Tokenizer:
             raise InputError("This is not a tokenizer: it is not UTF-8 text", where=str(file)) from error
         return cls(text, str(file))
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text; see `encode_batch`."""
-        return self.encode_batch([text])[0]
+    # --- text to ids -------------------------------------------------------------------------------------------------
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, without special tokens, on all cores.
+    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
+        """The ids of a text; see `encode_batch`."""
+        return self.encode_batch([text], allow_special=allow_special)[0]
+
+    def encode_batch(self, texts: Sequence[str], *, allow_special: bool = False) -> list[list[int]]:
+        """The ids of each text, without special tokens.
+
+        Args:
+            texts: any texts.
+            allow_special: take the name of a special token in a text for the token.
 
         Raises:
             InputError: a text has no UTF-8 form (it holds a lone surrogate).
         """
+        if allow_special:
+            return _encoded_by(self._special_backend, texts)
+        fast = self._fast_for(texts)
+        if fast is None:
+            return _encoded_by(self._backend, texts)
+        return [ids.tolist() for ids in _encoded_fast(fast, texts)]
+
+    def encode_arrays(self, texts: Sequence[str]) -> list[npt.NDArray[np.uint32]]:
+        """`encode_batch` as one array per text (shape [n], uint32), which saves the time that lists of numbers take."""
+        fast = self._fast_for(texts)
+        if fast is None:
+            return [np.asarray(ids, dtype=np.uint32) for ids in _encoded_by(self._backend, texts)]
+        return _encoded_fast(fast, texts)
+
+    def encode_flat(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+        """`encode_arrays` as one array of all ids, shape [tokens], and each text's number of ids, shape [texts]."""
+        arrays = self.encode_arrays(texts)
+        lengths = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
+        return np.concatenate(arrays) if arrays else np.empty(0, dtype=np.uint32), lengths
+
+    def encode_reference(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode_batch` by the reference alone, on all cores: what the fast encoder is compared with."""
+        return _encoded_by(self._backend, texts)
+
+    @cached_property
+    def fast_encoder(self) -> FastEncoder | None:
+        """The fast encoder, checked on the built-in sample; None where there is none that gives the same ids."""
         try:
-            encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        except TypeError:
-            _refuse_surrogates(texts)
-            raise
-        return [encoding.ids for encoding in encodings]
+            encoder = FastEncoder(self._marked_definition)
+        except (ImportError, ValueError):  # not installed, or not made for this kind: then there is nothing to trust
+            return None
+        special = list(self._special_names.values())
+        different = first_difference(encoder, self.encode_reference, [*probe_texts(special), *self._texts_of_tokens()])
+        if different is None:
+            return encoder
+        shown = different if len(different) <= SHOWN else f"{different[:SHOWN]}..."
+        warnings.warn(
+            f"gigatoken encodes the text {shown!r} otherwise than the tokenizer {self.identity[:12]} of {self.where} "
+            "says; everything is encoded by the slower reference instead.",
+            EncoderMismatch,
+            stacklevel=2,
+        )
+        return None
+
+    # --- ids to text -------------------------------------------------------------------------------------------------
 
     def decode(self, ids: Iterable[int], keep_special: bool = False) -> str:
         """The text of the ids. Bytes that are no whole character become U+FFFD.
@@ -115,7 +169,10 @@ class Tokenizer:
         """
         special = self._special_names if keep_special else {}
         parts = [special[token].encode() if token in special else self.token_bytes(token) for token in ids]
-        return b"".join(parts).decode("utf-8", "replace")
+        data = b"".join(parts)
+        if self._leading_space and data.startswith(b" "):
+            data = data[1:]
+        return data.decode("utf-8", "replace")
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one id; none for a special token.
@@ -128,6 +185,56 @@ class Tokenizer:
                 f"The vocabulary has no token {token}: its ids are 0 to {self.vocabulary_size - 1}", where=self.where
             )
         return self._token_bytes[token]
+
+    # --- special tokens ----------------------------------------------------------------------------------------------
+
+    @property
+    def pad_id(self) -> int:
+        return self._role_id("pad")
+
+    @property
+    def bos_id(self) -> int:
+        """The token before a text."""
+        return self._role_id("bos")
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a text."""
+        return self._role_id("eos")
+
+    @property
+    def unk_id(self) -> int:
+        return self._role_id("unk")
+
+    @property
+    def im_start_id(self) -> int:
+        """The token that begins a turn of a chat."""
+        return self._role_id("im_start")
+
+    @property
+    def im_end_id(self) -> int:
+        """The token that ends a turn of a chat."""
+        return self._role_id("im_end")
+
+    @property
+    def think_id(self) -> int:
+        return self._role_id("think")
+
+    @property
+    def end_think_id(self) -> int:
+        return self._role_id("end_think")
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The name of the token of each role (pad, bos, eos, unk, im_start, im_end, think, end_think) that has one."""
+        return dict(self._roles)
+
+    @property
+    def special_names(self) -> dict[int, str]:
+        """The special tokens' names by id."""
+        return dict(self._special_names)
+
+    # --- identity ----------------------------------------------------------------------------------------------------
 
     def to_json(self) -> str:
         """The `tokenizer.json` it was loaded from, unchanged."""
@@ -151,28 +258,90 @@ class Tokenizer:
                 "`lumi run RECIPE`, which rebuilds what another tokenizer made.",
             )
 
-    def _special_id(self, name: str) -> int:
-        token = self._backend.token_to_id(name)
-        if token is None or token not in self._special_names:
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _role_id(self, role: str) -> int:
+        name = self._roles.get(role)
+        if name is None:
             raise InputError(
-                f"The tokenizer has no special token {name}",
+                f"The tokenizer has no special token for {role}: neither {' nor '.join(KNOWN_NAMES[role])}",
                 where=self.where,
-                mend="use a tokenizer trained with lumilab, which reserves it.",
+                mend="use a tokenizer that `lumi tokenizer import` made of it, which adds what is missing.",
             )
+        token = self._backend.token_to_id(name)
+        assert token is not None  # roles are played by added tokens
         return int(token)
+
+    def _make_markers_special(self) -> None:
+        """Some files have turn and thinking markers among ordinary tokens, which a text could then spell."""
+        markers = set(self._roles.values())
+        added = self._definition.get("added_tokens") or []
+        self._marked_definition = self._definition
+        if any(token["content"] in markers and not token["special"] for token in added):
+            marked = [token | {"special": token["special"] or token["content"] in markers} for token in added]
+            self._marked_definition = self._definition | {"added_tokens": marked}
+            self._backend = tokenizers.Tokenizer.from_str(json.dumps(self._marked_definition))
+
+    def _fast_for(self, texts: Sequence[str]) -> FastEncoder | None:
+        """The fast encoder once there has been enough text to make loading and checking it worth while."""
+        if self._until_fast > 0:
+            self._until_fast -= sum(map(len, texts))
+        return self.fast_encoder if self._until_fast <= 0 else None
+
+    def _texts_of_tokens(self) -> list[str]:
+        """Texts that the vocabulary is rich in: its own tokens in no order."""
+        draw = np.random.default_rng(0)
+        return [self.decode(draw.integers(self.vocabulary_size, size=400).tolist()) for _ in range(20)]
+
+    @cached_property
+    def _special_backend(self) -> tokenizers.Tokenizer:
+        backend = tokenizers.Tokenizer.from_str(json.dumps(self._marked_definition))
+        backend.no_truncation()
+        backend.no_padding()
+        return backend
 
     @cached_property
     def _special_names(self) -> dict[int, str]:
-        added = self._backend.get_added_tokens_decoder()
-        return {token: entry.content for token, entry in added.items() if entry.special}
+        return {token: entry.content for token, entry in self._added.items() if entry.special}
+
+    @cached_property
+    def _added(self) -> dict[int, tokenizers.AddedToken]:
+        return dict(self._backend.get_added_tokens_decoder())
+
+    @cached_property
+    def _leading_space(self) -> bool:
+        return adds_leading_space(self._definition)
 
     @cached_property
     def _token_bytes(self) -> list[bytes]:
         table = [b""] * self.vocabulary_size
-        for name, token in self._backend.get_vocab(with_added_tokens=False).items():
-            if token not in self._special_names:
-                table[token] = bytes_of_token(name)
+        spelling = spelling_of(self._definition)
+        for name, token in self._backend.get_vocab(with_added_tokens=True).items():
+            if token in self._added:
+                table[token] = b"" if self._added[token].special else name.encode()
+            else:
+                try:
+                    table[token] = spelling(name) if spelling else self._backend.decode([token]).encode()
+                except KeyError:  # not of the byte alphabet: a token that somebody added by hand
+                    table[token] = name.encode()
         return table
+
+
+def _encoded_by(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    try:
+        encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
+    except TypeError:
+        _refuse_surrogates(texts)
+        raise
+    return [encoding.ids for encoding in encodings]
+
+
+def _encoded_fast(encoder: FastEncoder, texts: Sequence[str]) -> list[npt.NDArray[np.uint32]]:
+    try:
+        return [encoder.encode(text) for text in texts]
+    except TypeError:
+        _refuse_surrogates(texts)
+        raise
 
 
 def _refuse_surrogates(texts: Sequence[str]) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
+import zstandard
 from tiny_corpus import publish_corpus, quiet_context, some_documents
 
 from lumilab.artifact import Artifact
@@ -26,3 +33,25 @@ def trained(corpus: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artif
 @pytest.fixture(scope="session")
 def tokenizer(trained: Artifact) -> Tokenizer:
     return Tokenizer.load(trained.path)
+
+
+@pytest.fixture(scope="session")
+def wikipedia(shared_data: Path) -> list[Path]:
+    """The ten files of Wikipedia articles, to be read with `articles`."""
+    return sorted((shared_data / "wikipedia-en-2015").glob("*.jsonl.*"))
+
+
+@pytest.fixture(scope="session")
+def articles() -> Callable[[Path], list[str]]:
+    """Reads the texts of one file of articles."""
+
+    def read(path: Path) -> list[str]:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            lines = gzip.decompress(data)
+        else:
+            with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)) as stream:
+                lines = stream.read()
+        return [json.loads(line)["text"] for line in lines.splitlines()]
+
+    return read

@@ -85,7 +85,10 @@ def test_a_missing_tokenizer_is_said_with_its_path(tmp_path: Path, name: str) ->
         Tokenizer.load(tmp_path / name)
 
 
-def test_a_tokenizer_without_the_special_tokens_is_refused(definition: dict[str, Any]) -> None:
+def test_a_special_token_that_is_not_there_is_missed_when_it_is_needed(definition: dict[str, Any]) -> None:
     definition["added_tokens"] = definition["added_tokens"][:4]
-    with pytest.raises(InputError, match="im_start"):
-        Tokenizer(json.dumps(definition))
+    tokenizer = Tokenizer(json.dumps(definition))
+    assert (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id, tokenizer.unk_id) == (0, 1, 2, 3)
+    with pytest.raises(InputError, match="im_start") as error:
+        _ = tokenizer.im_start_id
+    assert "lumi tokenizer import" in str(error.value)
