@@ -19,6 +19,7 @@ from lumilab.cli import (
     generate,
     inspect,
     menu,
+    pack,
     quickstart,
     run,
     verify,
@@ -44,6 +45,7 @@ corpus.app.command("build")(corpus_build.build)
 corpus.app.command("download")(corpus_download.download)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(config.app, name="config")
+app.command("pack")(pack.pack)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("generate")(generate.generate)

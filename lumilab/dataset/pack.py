@@ -54,12 +54,12 @@ def build_dataset(
     """
     encoder = _checked_tokenizer(corpus, tokenizer)
     work = work_folder(target)
+    encoded = _encode(config, seed, corpus, tokenizer, encoder.identity, work, context)
     try:
-        encoded = _encode(config, seed, corpus, tokenizer, encoder.identity, work, context)
         _check_whole(encoded, corpus)
         _check_splits(encoded, config, corpus)
-    except (InputError, DamageError, MismatchError):
-        shutil.rmtree(work, ignore_errors=True)  # no other input will find it of use
+    except (InputError, DamageError):
+        shutil.rmtree(work, ignore_errors=True)  # whatever mends it, these tasks will not be asked for again
         raise
     with ArtifactBuilder(
         target,

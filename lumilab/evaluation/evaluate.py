@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lumilab.artifact import Artifact, ArtifactBuilder
+from lumilab.dataset.belonging import tokenizer_for
 from lumilab.dataset.shards import TokenShards
 from lumilab.dataset.split import TRAIN
 from lumilab.errors import MismatchError
@@ -52,8 +53,7 @@ def evaluate(
             than the dataset's windows.
         Interrupted: a stop was requested.
     """
-    encoder = Tokenizer.load(tokenizer.file("tokenizer.json"))
-    encoder.check_same(dataset.manifest.config["tokenizer_identity"], f"the dataset {dataset.path}")
+    encoder = tokenizer_for(dataset, tokenizer)
     text = HeldBackText.of(dataset, encoder, config.windows)
     models = {stage: _checked_model(artifact, encoder, text) for stage, artifact in checkpoints.items()}
     with ArtifactBuilder(

@@ -52,9 +52,7 @@ def plan_stage(
         return StagePlan(stage, None, None, [*reasons, f"it follows {' and '.join(waiting)}"])
     digests = {name: artifact.digest for name, artifact in inputs.items() if artifact is not None}
     raw = digest_of([asdict(file) for file in stage.raw(recipe)[0]]) if stage.raw else None
-    key = digest_of({"stage": stage.name, "version": stage.version, "config": config, "inputs": digests, "raw": raw})[
-        :KEY_LENGTH
-    ]
+    key = stage_key(stage, config, digests, raw)
     path = stage.place.format(key=key)
     record = StageRecord(key=key, path=path, digest="", config=config, inputs=digests, raw=raw)
     if forced:
@@ -66,6 +64,19 @@ def plan_stage(
     except (DamageError, MismatchError) as error:
         return StagePlan(stage, record, None, [f"its artifact is damaged: {error.what}"], replaces=True)
     return StagePlan(stage, record, artifact, [])
+
+
+def stage_key(stage: Stage, config: Mapping[str, Any], inputs: Mapping[str, str], raw: str | None = None) -> str:
+    """Twelve hex digits of all that decides a stage's result.
+
+    Args:
+        stage: which.
+        config: its part of the recipe, as JSON values.
+        inputs: the digests of its inputs, by stage name.
+        raw: the digest of its raw files, if it reads any.
+    """
+    whole = {"stage": stage.name, "version": stage.version, "config": config, "inputs": dict(inputs), "raw": raw}
+    return digest_of(whole)[:KEY_LENGTH]
 
 
 def plan(

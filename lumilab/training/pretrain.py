@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from lumilab.artifact import Artifact
+from lumilab.dataset.belonging import tokenizer_for
 from lumilab.dataset.loader import WindowLoader, windows_in_order
 from lumilab.dataset.shards import TokenShards
 from lumilab.model import Transformer, initialise
 from lumilab.recipe.schema import ModelConfig, TrainingConfig
-from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.loop import Sampler
 from lumilab.training.objective import UNTRAINED, Batch, summed_cross_entropy
 from lumilab.training.stage import train_stage
@@ -37,8 +37,7 @@ def pretrain(
         MismatchError: the dataset was made with another tokenizer.
         As `lumilab.training.loop.train`.
     """
-    known = Tokenizer.load(tokenizer.path)
-    known.check_same(dataset.manifest.config["tokenizer_identity"], f"the dataset {dataset.path}")
+    known = tokenizer_for(dataset, tokenizer)
     objective = NextToken(dataset, config, seed)
     model = initialise(Transformer(model_config, known.vocabulary_size), seed)
     validation = dataset.manifest.statistics["validation"]

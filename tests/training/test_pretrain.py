@@ -141,7 +141,7 @@ def test_another_tokenizer_is_refused(data: dict[str, Artifact], tmp_path: Path)
     with ArtifactBuilder(tmp_path / "other", kind="tokenizer", config={}) as builder:
         builder.write_bytes("tokenizer.json", json.dumps(definition).encode())
         other = builder.publish()
-    with pytest.raises(MismatchError, match="not the one of the dataset"):
+    with pytest.raises(MismatchError, match="The dataset was made with"):
         pretrain(config(), QWEN3, 3, data["dataset"], other, tmp_path / "final", quiet_context()[0])
     assert not (tmp_path / "final").exists()
 
