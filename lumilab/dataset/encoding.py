@@ -1,8 +1,8 @@
 """The first phase of packing: each shard of the corpus becomes token ids, on its own and on any worker.
 
 A task leaves, for each split and source that its documents belong to, one piece: `NNN.tokens.npy`, the ids, and
-`NNN.ends.npy`, where in them each document ends. A document is <|bos|>, the ids of its text, <|endoftext|>; a
-pretrained tokenizer that lacks one of these marks writes its documents without it.
+`NNN.ends.npy`, where in them each document ends. A document is <|bos|>, the ids of its text, <|endoftext|>, or
+the tokens that play these roles in an imported tokenizer.
 """
 
 from __future__ import annotations
@@ -111,30 +111,24 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A batch of documents with their marks: the ids one after the other, and of each document how many ids it has,
-    how many of them are of its text, and how many bytes its text."""
+    """A batch of documents with their marks: the ids one after the other, and of each document how many of them are of
+    its text, and how many bytes its text has."""
 
     ids: TokenArray
-    lengths: npt.NDArray[np.int64]
     text_lengths: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, texts: list[str]) -> _Encoded:
-        encoded = tokenizer.encode_batch(texts)
-        text_lengths = np.array([len(ids) for ids in encoded], np.int64)
-        flat = np.fromiter((token for ids in encoded for token in ids), np.uint32, int(text_lengths.sum()))
-        bos, eos = tokenizer.bos_id, tokenizer.eos_id
-        lengths = text_lengths + (bos is not None) + (eos is not None)
-        ends = np.cumsum(lengths)
-        ids = np.empty(int(lengths.sum()), np.uint32)
+        flat, text_lengths = tokenizer.encode_flat(texts)
+        ends = np.cumsum(text_lengths + 2)
+        ids = np.empty(len(flat) + 2 * len(texts), np.uint32)
         of_text = np.ones(len(ids), bool)
-        for mark, places in ((bos, ends - lengths), (eos, ends - 1)):
-            if mark is not None:
-                ids[places] = mark
-                of_text[places] = False
+        for mark, places in ((tokenizer.bos_id, ends - text_lengths - 2), (tokenizer.eos_id, ends - 1)):
+            ids[places] = mark
+            of_text[places] = False
         ids[of_text] = flat
-        return cls(ids, lengths, text_lengths, np.array([len(text.encode()) for text in texts], np.int64))
+        return cls(ids, text_lengths, np.array([len(text.encode()) for text in texts], np.int64))
 
 
 @dataclass
@@ -158,8 +152,9 @@ class _PieceWriter:
 
     def add(self, batch: _Encoded, chosen: npt.NDArray[np.bool_]) -> None:
         """Appends those documents of the batch that are chosen (bool [documents])."""
-        self.ends.append(self.tokens.length + np.cumsum(batch.lengths[chosen]))
-        self.tokens.append(batch.ids if chosen.all() else batch.ids[np.repeat(chosen, batch.lengths)])
+        lengths = batch.text_lengths + 2
+        self.ends.append(self.tokens.length + np.cumsum(lengths[chosen]))
+        self.tokens.append(batch.ids if chosen.all() else batch.ids[np.repeat(chosen, lengths)])
         self.documents += int(chosen.sum())
         self.text_tokens += int(batch.text_lengths[chosen].sum())
         self.bytes += int(batch.sizes[chosen].sum())
