@@ -33,14 +33,13 @@ class EncodeOrder:
 
     Attributes:
         shard: its file.
-        tokenizer: folder or file of the tokenizer.
-        identity: of the tokenizer.
+        tokenizer, digest: the folder of the tokenizer's artifact, and its digest.
         seed, validation_share: what decides which split a document goes to.
     """
 
     shard: Path
     tokenizer: Path
-    identity: str
+    digest: str
     seed: int
     validation_share: float
 
@@ -68,9 +67,8 @@ def encode_shard(order: EncodeOrder, folder: Path, stop: StopRequest) -> dict[st
 
     Raises:
         DamageError: the shard cannot be read.
-        MismatchError: the tokenizer is another one by now.
     """
-    tokenizer = _tokenizer(order.tokenizer, order.identity)
+    tokenizer = load_tokenizer(order.tokenizer, order.digest)
     split_of = splitter(order.seed, order.validation_share)
     with ExitStack() as files:
         writers: dict[tuple[str, str], _PieceWriter] = {}
@@ -88,11 +86,14 @@ def encode_shard(order: EncodeOrder, folder: Path, stop: StopRequest) -> dict[st
 
 
 @lru_cache(maxsize=1)
-def _tokenizer(path: Path, identity: str) -> Tokenizer:
-    """The tokenizer, kept by a worker from task to task: loading takes as long as encoding some megabytes."""
-    tokenizer = Tokenizer.load(path)
-    tokenizer.check_same(identity, "this packing")
-    return tokenizer
+def load_tokenizer(path: Path, digest: str) -> Tokenizer:
+    """The tokenizer in a folder, kept by each process: loading takes as long as encoding many megabytes.
+
+    Args:
+        path: the folder of the artifact.
+        digest: the artifact's; another one is another tokenizer, also in the same folder.
+    """
+    return Tokenizer.load(path)
 
 
 def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

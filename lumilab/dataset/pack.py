@@ -19,7 +19,7 @@ from lumilab.artifact import Artifact, ArtifactBuilder, work_folder
 from lumilab.corpus.shards import shard_paths
 from lumilab.dataset import VERSION
 from lumilab.dataset.accounting import account, tell
-from lumilab.dataset.encoding import EncodeOrder, Piece, encode_shard
+from lumilab.dataset.encoding import EncodeOrder, Piece, encode_shard, load_tokenizer
 from lumilab.dataset.shards import token_dtype
 from lumilab.dataset.split import SPLITS, TRAIN, VALIDATION
 from lumilab.dataset.split_writer import SourceWriter, SplitWriter
@@ -54,7 +54,7 @@ def build_dataset(
     """
     encoder = _checked_tokenizer(corpus, tokenizer)
     work = work_folder(target)
-    encoded = _encode(config, seed, corpus, tokenizer, encoder.identity, work, context)
+    encoded = _encode(config, seed, corpus, tokenizer, work, context)
     try:
         _check_whole(encoded, corpus)
         _check_splits(encoded, config, corpus)
@@ -95,7 +95,7 @@ def _checked_tokenizer(corpus: Artifact, tokenizer: Artifact) -> Tokenizer:
     # The files are small, and ids from a damaged vocabulary would spoil everything that follows.
     for problem in tokenizer.problems():
         raise DamageError(str(problem), mend="build the tokenizer again with `lumi run RECIPE --force tokenizer`.")
-    return Tokenizer.load(tokenizer.path)
+    return load_tokenizer(tokenizer.path, tokenizer.digest)
 
 
 def _encode(
@@ -103,7 +103,6 @@ def _encode(
     seed: int,
     corpus: Artifact,
     tokenizer: Artifact,
-    tokenizer_identity: str,
     work: Path,
     context: WorkContext,
 ) -> Encoded:
@@ -112,7 +111,7 @@ def _encode(
     count = config.workers or (1 if size < SMALL else None)
     basis = [VERSION, corpus.digest, tokenizer.digest]
     workers = workers_for(config.executor, work, context, count, basis=basis)
-    orders = [EncodeOrder(path, tokenizer.path, tokenizer_identity, seed, config.validation_share) for path in shards]
+    orders = [EncodeOrder(path, tokenizer.path, tokenizer.digest, seed, config.validation_share) for path in shards]
     # The text's size, dealt to the shards by what they take on disk: progress is in bytes of text.
     stored = [path.stat().st_size for path in shards]
     sizes = [(size or sum(stored)) * part // max(sum(stored), 1) for part in stored]
