@@ -48,6 +48,9 @@ class Counting:
     def loss(self, model: Transformer, batch: Batch) -> Tensor:
         return summed_cross_entropy(model, batch)
 
+    def facts(self, first: int, count: int) -> dict[str, float]:
+        return {"first": first, "count": count}
+
     def validation(self) -> Iterator[Batch]:
         yield from (self._draw(10_000 + number) for number in range(2))
 

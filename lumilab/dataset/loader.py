@@ -1,79 +1,143 @@
-"""Windows of tokens for training and validation, straight from the memory-mapped shards.
+"""The training batches of a run, and a split's windows in file order for validation.
 
-Window w of a split is tokens w·window to (w + 1)·window, end included: the last token of one window is the first of
-the next, so each token but the split's first is predicted exactly once. Training takes the windows in an order that
-is a pure function of (seed, step), reshuffled every epoch (`lumilab.dataset.order`), so a run that stops goes on with
-the very sample it would have seen. Validation takes them in file order.
+Step s of a run holds the samples s·B to (s + 1)·B - 1, where B is the global batch; which window a sample is, is a pure
+function of its number (`lumilab.dataset.mixture`). Device r of W takes the rows B·r // W to B·(r + 1) // W: the rows of
+all devices one after the other are the global batch, for any W, also where W does not divide B. So neither the number
+of devices nor that of threads nor a restart changes what a step trains on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from lumilab.dataset.order import order_key, permute
-from lumilab.dataset.shards import TokenShards
-from lumilab.errors import InputError
+from lumilab.artifact import Artifact
+from lumilab.dataset.mixture import Mixture
+from lumilab.dataset.shards import TokenArray, TokenShards
+from lumilab.dataset.views import IGNORED, Boundaries, Row, Tokens, Windows, windows_of
+from lumilab.errors import ConfigError, InputError
+from lumilab.recipe.dataset import DatasetConfig
 
-IGNORED = -100
-"""The label of a position that is not predicted: PyTorch's default `ignore_index`."""
+__all__ = ["IGNORED", "Tokens", "WindowLoader", "open_windows", "windows_in_order"]
 
-Tokens = npt.NDArray[np.int64]
+ORDERED_AT_ONCE = 1_024  # samples; working out an order costs nearly the same for one sample as for a thousand
 
 
-def count_windows(tokens: int, window: int, split: str) -> int:
-    """How many whole windows (of `window` predictions each) a split of so many tokens has.
+@dataclass(frozen=True)
+class Rows:
+    """One device's share of a step.
 
-    Raises:
-        InputError: not even one.
+    Attributes:
+        inputs, labels: int64, shape [rows, window]; labels are IGNORED where nothing is predicted.
     """
-    if tokens <= window:
-        raise InputError(
-            f"The {split} split has {tokens:,} tokens, and one window needs {window + 1:,}",
-            where="dataset.window",
-            mend="lower dataset.window, or add text to corpus.sources.",
-        )
-    return (tokens - 1) // window
+
+    inputs: Tokens
+    labels: Tokens
 
 
 class WindowLoader:
-    """The training batches of a run.
-
-    Sample k of the run is window `permute(k % window_count)` of epoch `k // window_count`; step s holds the samples
-    from s·batch_size on. Every epoch visits each whole window exactly once. The tokens after the last whole window,
-    fewer than `window`, are not trained on.
+    """The training batches of a run, by step.
 
     Args:
-        shards: the split.
-        window: predictions in each window.
+        sources: the windows of each source.
+        mixture: which window each sample is.
         batch_size: windows in each step, over all devices.
-        seed: names the order.
+        rank, world_size: which of how many devices this is.
+
+    Attributes:
+        window_count: windows of all sources together.
 
     Raises:
-        InputError: the split is shorter than one window.
+        ConfigError: there are more devices than windows in a step, or no such device.
     """
 
-    def __init__(self, shards: TokenShards, window: int, batch_size: int, seed: int) -> None:
-        self.window_count = count_windows(shards.token_count, window, shards.split)
-        self._shards = shards
-        self._window = window
-        self._batch_size = batch_size
-        self._seed = seed
+    def __init__(
+        self, sources: Sequence[Windows], mixture: Mixture, batch_size: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if not 0 <= rank < world_size:
+            raise ConfigError(f"There is no device {rank} of {world_size}", where="rank", mend="count devices from 0.")
+        if batch_size < world_size:
+            raise ConfigError(
+                f"A batch of {batch_size} windows cannot be shared by {world_size} devices",
+                where="batch_size",
+                mend="raise batch_size, or use fewer devices.",
+            )
+        self.sources = tuple(sources)
+        self.mixture = mixture
+        self.batch_size = batch_size
+        self.window = self.sources[0].window
+        self.window_count = mixture.window_count
+        self._rows = (batch_size * rank // world_size, batch_size * (rank + 1) // world_size)
+        self._ordered: tuple[int, list[tuple[int, int]]] = (-1, [])
 
-    def batch(self, step: int) -> Tokens:
-        """The tokens of a step (int64, shape [batch_size, window + 1]): inputs are [:, :-1], labels are [:, 1:]."""
-        samples = np.arange(step * self._batch_size, (step + 1) * self._batch_size, dtype=np.int64)
-        epochs, places = np.divmod(samples, self.window_count)
-        windows = np.empty_like(samples)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            windows[here] = permute(places[here], self.window_count, order_key(self._seed, int(epoch)))
-        tokens = np.empty((self._batch_size, self._window + 1), dtype=np.int64)
-        for row, window in zip(tokens, windows.tolist(), strict=True):
-            row[:] = self._shards.read(window * self._window, self._window + 1)
-        return tokens
+    @property
+    def rows(self) -> int:
+        """This device's windows in each step."""
+        return self._rows[1] - self._rows[0]
+
+    def batch(self, step: int) -> Rows:
+        """This device's share of a step; the arrays are the caller's own."""
+        inputs, labels = (np.empty((self.rows, self.window), dtype=np.int64) for _ in range(2))
+        self.fill(step, inputs, labels)
+        return Rows(inputs, labels)
+
+    def fill(self, step: int, inputs: Row, labels: Row) -> None:
+        """Writes this device's share of a step into rows (signed integers, shape [rows, window])."""
+        for row, (windows, number) in enumerate(self.picks(step)):
+            windows.fill(number, inputs[row], labels[row])
+
+    def boundaries(self, step: int) -> Boundaries:
+        """Where documents begin in this device's share of a step."""
+        return Boundaries.of((windows.document_starts(number) for windows, number in self.picks(step)), self.window)
+
+    def picks(self, step: int) -> tuple[tuple[Windows, int], ...]:
+        """The windows of this device's share of a step, by source and number."""
+        first = step * self.batch_size
+        return tuple((self.sources[source], number) for source, number in self._order(first, *self._rows))
+
+    def _order(self, first: int, begin: int, end: int) -> list[tuple[int, int]]:
+        """Source and window of the samples first + begin to first + end, from the last stretch worked out if it can."""
+        # Threads may both work out a stretch, and then agree; a reader keeps the pair it took.
+        start, ordered = self._ordered
+        if start < 0 or not start <= first + begin <= first + end <= start + len(ordered):
+            start = first + begin
+            count = max(end - begin, min(ORDERED_AT_ONCE, self.window_count))  # a tiny epoch's order costs as much
+            samples = np.arange(start, start + count, dtype=np.int64)
+            sources, windows = self.mixture.locate(samples)
+            ordered = list(zip(sources.tolist(), windows.tolist(), strict=True))
+            self._ordered = (start, ordered)
+        return ordered[first + begin - start : first + end - start]
+
+
+def open_windows(
+    dataset: Artifact, split: str, memory: Callable[[TokenArray], TokenArray] | None = None
+) -> list[Windows]:
+    """The windows of each source of a split, as the dataset packs them.
+
+    Args:
+        dataset: the artifact.
+        split: "train" or "validation".
+        memory: copies a shard's tokens to where they are to be read from; None for their memory-mapped files.
+
+    Raises:
+        DamageError: the split's files are not as its index says.
+        InputError: no source has a window.
+    """
+    config = DatasetConfig.model_validate(dataset.manifest.config["dataset"])
+    shards = TokenShards.open_sources(dataset, split)
+    if memory is not None:
+        shards = [each.held_in(memory) for each in shards]
+    found = [windows_of(each, config) for each in shards]
+    if not any(windows.count for windows in found):
+        tokens = " + ".join(f"{each.token_count:,}" for each in shards)
+        raise InputError(
+            f"The {split} split has {tokens} tokens, and one window needs {config.window + 1:,}",
+            where="dataset.window",
+            mend="lower dataset.window, or add text to corpus.sources.",
+        )
+    return found
 
 
 def windows_in_order(

@@ -1,6 +1,6 @@
 """Making the next items ahead of their use, in threads, without any effect on their order.
 
-Item n is a function of n alone, and items are handed out in the order in which they were asked for, not in that in which
+Item n is a function of n alone, and items are handed out in the order in which they were asked for, not that in which
 they were finished. So the number of threads and how far they run ahead change the speed and nothing else.
 """
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Self
@@ -109,6 +109,11 @@ class TokenShards:
                 windows.append(WindowFiles(window_ends, pieces))
         best_fit = BestFitWindows(windows) if windows else None
         return cls(split, entry["source"], tokens, ends, entry["bytes"], best_fit)
+
+    def held_in(self, memory: Callable[[TokenArray], TokenArray]) -> Self:
+        """The same tokens, each shard's where `memory` puts it; ends and windows stay in their files."""
+        tokens = [memory(part) for part in self._tokens]
+        return type(self)(self.split, self.source, tokens, self._ends, self.text_bytes, self.best_fit)
 
     def read(self, start: int, count: int) -> TokenArray:
         """Tokens `start` to `start + count` of the sequence (shape [count], read-only where no copy is needed).

@@ -143,6 +143,10 @@ class AnswerTokens:
         """Cross-entropy summed over the trained tokens."""
         return summed_cross_entropy(model, batch)
 
+    def facts(self, first: int, count: int) -> dict[str, float]:
+        """Nothing: all conversations are one source."""
+        return {}
+
     def validation(self) -> Iterator[Batch]:
         """Validation windows, evenly spread; the last batch is filled up with padding. None without conversations."""
         count, rows = len(self._validation), self._config.micro_batch_size or self._config.batch_size

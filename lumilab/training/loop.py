@@ -136,6 +136,7 @@ class _Run:
             progress = self._skip(progress, loss, norm)
         self.optimizer.zero_grad()
         if progress.step % self.config.log_every == 0 or progress.step == self.config.steps:
+            since = (progress.step - 1) // self.config.log_every * self.config.log_every
             self.log.write(
                 "step",
                 progress.step,
@@ -146,6 +147,7 @@ class _Run:
                 tokens=progress.tokens,
                 tokens_per_second=self.meter.lap(),
                 seconds=self.meter.seconds,
+                **self.objective.facts(since, progress.step - since),
             )
         return progress
 

@@ -62,11 +62,15 @@ class Objective(Protocol):
     """A source of batches and the loss on them."""
 
     def batch(self, step: int) -> Batch:
-        """The whole global batch of a step, on the CPU: a pure function of the step."""
+        """The whole global batch of a step: a pure function of the step."""
         ...
 
     def loss(self, model: Transformer, batch: Batch) -> Tensor:
         """The summed loss over the batch's trained tokens, a float32 scalar. May be compiled: no side effects."""
+        ...
+
+    def facts(self, first: int, count: int) -> dict[str, float]:
+        """What to log of the batches of `count` steps from `first` on, by name: a pure function of them."""
         ...
 
     def validation(self) -> Iterator[Batch]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,10 +13,14 @@ from torch import Tensor
 
 from lumilab.artifact import Artifact
 from lumilab.dataset.belonging import tokenizer_for
-from lumilab.dataset.loader import WindowLoader, windows_in_order
+from lumilab.dataset.loader import WindowLoader, open_windows, windows_in_order
+from lumilab.dataset.mixture import Mixture
+from lumilab.dataset.residency import BatchStream, choose_residency, page_locked, parts_needed, token_bytes
 from lumilab.dataset.shards import TokenShards
+from lumilab.dataset.split import TRAIN, VALIDATION
 from lumilab.model import Transformer, initialise
 from lumilab.recipe.schema import ModelConfig, TrainingConfig
+from lumilab.training.hardware import resolve_device
 from lumilab.training.loop import Sampler
 from lumilab.training.objective import UNTRAINED, Batch, summed_cross_entropy
 from lumilab.training.stage import train_stage
@@ -38,44 +44,86 @@ def pretrain(
         As `lumilab.training.loop.train`.
     """
     known = tokenizer_for(dataset, tokenizer)
-    objective = NextToken(dataset, config, seed)
     model = initialise(Transformer(model_config, known.vocabulary_size), seed)
     validation = dataset.manifest.statistics["validation"]
-    return train_stage(
-        "pretrain",
-        model,
-        objective,
-        config,
-        seed,
-        inputs={"dataset": dataset, "tokenizer": tokenizer},
-        tokenizer=known,
-        target=target,
-        context=context,
-        sampler=sampler,
-        tokens_per_byte=validation["tokens"] / validation["bytes"] if validation["bytes"] else None,
-    )
+    with NextToken(dataset, config, seed) as objective:
+        for line in objective.describe():
+            context.report.say(f"  {line}", style="dim")
+        return train_stage(
+            "pretrain",
+            model,
+            objective,
+            config,
+            seed,
+            inputs={"dataset": dataset, "tokenizer": tokenizer},
+            tokenizer=known,
+            target=target,
+            context=context,
+            sampler=sampler,
+            tokens_per_byte=validation["tokens"] / validation["bytes"] if validation["bytes"] else None,
+        )
 
 
 class NextToken:
-    """The objective of pretraining, over a dataset artifact.
+    """The objective of pretraining, over a dataset artifact; as a context manager, it ends its threads.
 
     Args:
         dataset: token shards in the splits "train" and "validation".
-        config: batch sizes, and how many validation windows.
+        config: batch sizes, mixture, residency, device, and how many validation windows.
         seed: of the order.
+
+    Raises:
+        ConfigError: the mixture names a source that the dataset lacks, or its weights cannot be used.
+        InputError: there is not one window, or none of a source that has a weight.
+        ResourceError: the machine lacks the device or the memory that was chosen.
     """
 
     def __init__(self, dataset: Artifact, config: TrainingConfig, seed: int) -> None:
-        self.window = int(dataset.manifest.config["dataset"]["window"])
-        self._train = WindowLoader(TokenShards.open(dataset, "train"), self.window, config.batch_size, seed)
-        self._validation = TokenShards.open(dataset, "validation")
+        device = resolve_device(config.device)
+        sources = open_windows(dataset, TRAIN)
+        self.window = sources[0].window
+        epoch_tokens = sum(windows.count for windows in sources) * self.window
+        self.residency = choose_residency(config.residency, device, epoch_tokens, token_bytes(dataset, TRAIN))
+        if self.residency == "pinned":
+            sources = open_windows(dataset, TRAIN, page_locked)
+        counts = {windows.source: windows.count for windows in sources}
+        self.mixture = Mixture.planned(config.mixture, counts, seed, self.window, config.batch_size)
+        loader = WindowLoader(sources, self.mixture, config.batch_size)
+        parts = parts_needed(device, epoch_tokens) if self.residency == "device" else None
+        self._batches = BatchStream(loader, device, parts=parts)
+        self._validation = TokenShards.open(dataset, VALIDATION)
+        self._config = config
         self._rows = config.micro_batch_size or config.batch_size
-        self._validation_windows = config.validation_windows
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._batches.close()
+
+    def describe(self) -> Iterator[str]:
+        """What is trained on, in lines."""
+        samples, sources = self._config.steps * self._config.batch_size, self.mixture.sources
+        windows = self.mixture.window_count
+        of = sources[0] if len(sources) == 1 else f"the mix of {len(sources)} sources"
+        yield f"{samples:,} windows to train on; {of} has {windows:,} ({self.residency})"
+        for segment in self.mixture.segments if self._config.mixture.phases else ():
+            shares = ", ".join(f"{name} {weight:g}" for name, weight in (segment.weights or {}).items())
+            yield f"from step {segment.from_sample // self._config.batch_size:,}: {shares}"
 
     def batch(self, step: int) -> Batch:
-        """The global batch of a step: [batch_size, window]."""
-        windows = torch.from_numpy(self._train.batch(step))
-        return Batch(windows[:, :-1].contiguous(), windows[:, 1:].contiguous())
+        """The global batch of a step: [batch_size, window]. The coming ones are made in a thread meanwhile."""
+        batch = self._batches.get(step)
+        return Batch(batch.inputs, batch.labels)
+
+    def facts(self, first: int, count: int) -> dict[str, float]:
+        """The realised mix, where there is more than one source: each one's share of the windows."""
+        if len(self.mixture.sources) == 1:
+            return {}
+        shares = self.mixture.shares(first * self._config.batch_size, count * self._config.batch_size)
+        return {f"mix/{source}": share for source, share in shares.items()}
 
     def loss(self, model: Transformer, batch: Batch) -> Tensor:
         """Cross-entropy summed over the trained tokens."""
@@ -83,7 +131,7 @@ class NextToken:
 
     def validation(self) -> Iterator[Batch]:
         """Windows evenly spread over the validation split; the last batch is filled up with untrained rows."""
-        for ids, labels in windows_in_order(self._validation, self.window, self._rows, self._validation_windows):
+        for ids, labels in windows_in_order(self._validation, self.window, self._rows, self._config.validation_windows):
             missing = ((0, self._rows - len(ids)), (0, 0))
             yield Batch(
                 torch.from_numpy(np.pad(ids, missing)),

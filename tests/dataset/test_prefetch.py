@@ -55,6 +55,6 @@ def test_no_thread_outlives_it() -> None:
 
 def test_it_makes_no_more_than_asked_ahead() -> None:
     made: list[int] = []
-    with Prefetcher(lambda number: made.append(number), 1, 3) as items:
+    with Prefetcher(made.append, 1, 3) as items:
         items.get(10)
     assert set(made) <= {10, 11, 12, 13}
