@@ -45,6 +45,7 @@ class WindowLoader:
         mixture: which window each sample is.
         batch_size: windows in each step, over all devices.
         rank, world_size: which of how many devices this is.
+        first_sample: the first of step 0; a run that goes on with another batch size need not be at a whole step of it.
 
     Attributes:
         window_count: windows of all sources together.
@@ -54,7 +55,13 @@ class WindowLoader:
     """
 
     def __init__(
-        self, sources: Sequence[Windows], mixture: Mixture, batch_size: int, rank: int = 0, world_size: int = 1
+        self,
+        sources: Sequence[Windows],
+        mixture: Mixture,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        first_sample: int = 0,
     ) -> None:
         if not 0 <= rank < world_size:
             raise ConfigError(f"There is no device {rank} of {world_size}", where="rank", mend="count devices from 0.")
@@ -69,6 +76,7 @@ class WindowLoader:
         self.batch_size = batch_size
         self.window = self.sources[0].window
         self.window_count = mixture.window_count
+        self.first_sample = first_sample
         self._rows = (batch_size * rank // world_size, batch_size * (rank + 1) // world_size)
         self._ordered: tuple[int, list[tuple[int, int]]] = (-1, [])
 
@@ -94,7 +102,7 @@ class WindowLoader:
 
     def picks(self, step: int) -> tuple[tuple[Windows, int], ...]:
         """The windows of this device's share of a step, by source and number."""
-        first = step * self.batch_size
+        first = self.first_sample + step * self.batch_size
         return tuple((self.sources[source], number) for source, number in self._order(first, *self._rows))
 
     def _order(self, first: int, begin: int, end: int) -> list[tuple[int, int]]:

@@ -156,8 +156,15 @@ class Mixture:
             As the class.
         """
         kept = [segment for segment in self.segments if segment.from_sample < from_sample]
-        windows = dict(zip(self.sources, self._counts.tolist(), strict=True))
-        return Mixture(windows, self.seed, [*kept, Segment(from_sample, weights)])
+        return self.with_segments([*kept, Segment(from_sample, weights)])
+
+    def with_segments(self, segments: Sequence[Segment]) -> Mixture:
+        """The same sources and seed, with another plan.
+
+        Raises:
+            As the class.
+        """
+        return Mixture(dict(zip(self.sources, self._counts.tolist(), strict=True)), self.seed, segments)
 
     @property
     def window_count(self) -> int:

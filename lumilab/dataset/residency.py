@@ -209,4 +209,5 @@ class BatchStream:
             for place, step in enumerate(taken):
                 here = slice(place * rows, (place + 1) * rows)
                 self._loader.fill(step, inputs[here], labels[here])
-            both[:, first * rows : (first + len(taken)) * rows].copy_(staged, non_blocking=True)
+            for target, source in zip(both, staged, strict=True):
+                target[first * rows : (first + len(taken)) * rows].copy_(source, non_blocking=True)
