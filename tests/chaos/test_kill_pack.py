@@ -1,0 +1,73 @@
+"""A dataset packed by several processes and killed with SIGKILL at random moments ends in the very same bytes."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from tiny_corpus import some_documents
+from tiny_pipeline import kill_tree, lumi, start_lumi
+
+from lumilab.artifact import Artifact
+
+RECIPE = """\
+extends: tiny
+name: chaos
+corpus:
+  deduplicate: none
+  shard_documents: 25
+  sources:
+    - {kind: files, name: one, paths: [one.jsonl]}
+    - {kind: files, name: two, paths: [two.jsonl]}
+tokenizer: {vocabulary_size: 512, train_characters: 50000}
+dataset: {window: 64, shard_tokens: 50000, packing: best_fit}
+"""
+
+
+def write_sources(folder: Path) -> Path:
+    """Two sources of many documents, and the recipe for them."""
+    for number, name in enumerate(("one", "two")):
+        lines = (json.dumps({"text": document.text}) for document in some_documents(500, seed=number, words=400))
+        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(RECIPE)
+    return recipe
+
+
+def dataset_of(run: Path) -> Artifact:
+    """The one dataset of a run."""
+    (manifest,) = run.glob("dataset/*/manifest.json")
+    return Artifact.open(manifest.parent, kind="dataset")
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+def test_killed_again_and_again_the_dataset_is_the_same(tmp_path: Path, kills: int) -> None:
+    recipe, run = write_sources(tmp_path), tmp_path / "run"
+    lumi("run", recipe, "--until", "tokenizer", "--out", run, cwd=tmp_path, check=0)
+    started = time.monotonic()
+    lumi("pack", recipe, "dataset.workers=1", "--out", run, cwd=tmp_path, check=0)
+    seconds = time.monotonic() - started
+    expected = dataset_of(run)
+    shutil.rmtree(run / "dataset")
+
+    draw, killed = random.Random(kills), 0
+    while killed < kills:
+        process = start_lumi("pack", recipe, "dataset.workers=2", "--out", run, cwd=tmp_path)
+        time.sleep(draw.uniform(0.3, 1.0) * seconds)
+        if process.poll() is None:
+            kill_tree(process.pid)
+            killed += 1
+        else:
+            assert process.returncode == 0, process.communicate()[0]
+            assert dataset_of(run).digest == expected.digest
+            shutil.rmtree(run / "dataset")
+        process.communicate()
+    lumi("pack", recipe, "dataset.workers=2", "--out", run, cwd=tmp_path, check=0)
+    assert dataset_of(run).digest == expected.digest
+    assert list(dataset_of(run).problems()) == []
+    assert dataset_of(run).manifest.statistics == expected.manifest.statistics
+    assert [path.name for path in (run / "dataset").iterdir() if path.is_dir()] == [dataset_of(run).path.name]
