@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lumilab.artifact import Artifact
 from lumilab.corpus.document import Document
 from lumilab.corpus.shards import read_shard
 from lumilab.dataset.arrays import ArrayWriter
 from lumilab.dataset.shards import TokenArray, token_dtype
 from lumilab.dataset.split import splitter
+from lumilab.errors import DamageError
 from lumilab.tokenizer.encode import BATCH_CHARACTERS
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.work.stopping import StopRequest
@@ -83,6 +85,18 @@ def encode_shard(order: EncodeOrder, folder: Path, stop: StopRequest) -> dict[st
                 writers[owner].add(batch, chosen)
     named = ({"split": split, "source": source} | writer.counts() for (split, source), writer in writers.items())
     return {"pieces": list(named)}
+
+
+def checked_tokenizer(artifact: Artifact) -> Tokenizer:
+    """The tokenizer of an artifact whose every byte is as it was published: its files are small, and ids from a damaged
+    vocabulary would spoil everything that follows.
+
+    Raises:
+        DamageError: a file is another one.
+    """
+    for problem in artifact.problems():
+        raise DamageError(str(problem), mend="build the tokenizer again with `lumi run RECIPE --force tokenizer`.")
+    return load_tokenizer(artifact.path, artifact.digest)
 
 
 @lru_cache(maxsize=1)

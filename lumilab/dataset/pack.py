@@ -19,7 +19,7 @@ from lumilab.artifact import Artifact, ArtifactBuilder, work_folder
 from lumilab.corpus.shards import shard_paths
 from lumilab.dataset import VERSION
 from lumilab.dataset.accounting import account, tell
-from lumilab.dataset.encoding import EncodeOrder, Piece, encode_shard, load_tokenizer
+from lumilab.dataset.encoding import EncodeOrder, Piece, checked_tokenizer, encode_shard
 from lumilab.dataset.shards import token_dtype
 from lumilab.dataset.split import SPLITS, TRAIN, VALIDATION
 from lumilab.dataset.split_writer import SourceWriter, SplitWriter
@@ -27,7 +27,6 @@ from lumilab.dataset.windows import RegularWindows
 from lumilab.errors import DamageError, InputError, MismatchError
 from lumilab.recipe.dataset import DatasetConfig
 from lumilab.recipe.section import identity
-from lumilab.tokenizer.load import Tokenizer
 from lumilab.work.context import WorkContext
 from lumilab.work.executors import workers_for
 from lumilab.work.phases import Phase
@@ -52,7 +51,8 @@ def build_dataset(
         InputError: a split got no document, or training has not one window.
         Interrupted: a stop was requested.
     """
-    encoder = _checked_tokenizer(corpus, tokenizer)
+    _check_kinds(corpus, tokenizer)
+    encoder = checked_tokenizer(tokenizer)
     work = work_folder(target)
     encoded = _encode(config, seed, corpus, tokenizer, work, context)
     try:
@@ -84,7 +84,7 @@ Encoded = Sequence[tuple[Path, Piece]]
 """Pieces and the folders they lie in, in the corpus's order."""
 
 
-def _checked_tokenizer(corpus: Artifact, tokenizer: Artifact) -> Tokenizer:
+def _check_kinds(corpus: Artifact, tokenizer: Artifact) -> None:
     for artifact, kind in ((corpus, "corpus"), (tokenizer, "tokenizer")):
         if artifact.manifest.kind != kind:
             raise MismatchError(
@@ -92,10 +92,6 @@ def _checked_tokenizer(corpus: Artifact, tokenizer: Artifact) -> Tokenizer:
                 where=str(artifact.path),
                 mend=f"give the folder of a {kind}; `lumi inspect` shows what a folder is.",
             )
-    # The files are small, and ids from a damaged vocabulary would spoil everything that follows.
-    for problem in tokenizer.problems():
-        raise DamageError(str(problem), mend="build the tokenizer again with `lumi run RECIPE --force tokenizer`.")
-    return load_tokenizer(tokenizer.path, tokenizer.digest)
 
 
 def _encode(

@@ -189,6 +189,8 @@ def _mapped(artifact: Artifact, name: str, dtype: str, shape: tuple[int, ...]) -
     try:
         # A shard inside one long document has no ends, and an empty file cannot be mapped.
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if shape[0] else None)
+    except FileNotFoundError:
+        raise DamageError("A shard of the dataset is missing", where=str(path), mend=REBUILD) from None
     except (ValueError, EOFError) as error:
         raise DamageError("The shard is not a NumPy array", where=str(path), mend=REBUILD) from error
     if array.dtype != np.dtype(dtype) or array.shape != shape:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from lumilab.artifact import Artifact
+from lumilab.dataset.encoding import checked_tokenizer
 from lumilab.dataset.pack import build_dataset
 from lumilab.errors import InputError, MismatchError
 from lumilab.pipeline.plan import stage_key
 from lumilab.pipeline.records import FILE_NAME, current_artifact
 from lumilab.pipeline.stages import STAGES
 from lumilab.recipe.dataset import DatasetConfig
-from lumilab.tokenizer.load import Tokenizer
 from lumilab.work.context import WorkContext
 from lumilab.work.lock import exclusive
 
@@ -40,7 +40,7 @@ def repack(folder: Path, tokenizer_folder: Path | None, out: Path | None, contex
     dataset = Artifact.open(folder, kind="dataset")
     corpus = _corpus_of(dataset)
     tokenizer = Artifact.open(tokenizer_folder, kind="tokenizer") if tokenizer_folder else _tokenizer_of_run(dataset)
-    made_with, given = dataset.manifest.config["tokenizer_identity"], Tokenizer.load(tokenizer.path).identity
+    made_with, given = dataset.manifest.config["tokenizer_identity"], checked_tokenizer(tokenizer).identity
     place = (dataset.path / dataset.manifest.inputs["tokenizer"].path).resolve()
     context.report.say(f"  made with the tokenizer {made_with[:12]} ({place})", style="dim")
     context.report.say(f"  to be encoded with      {given[:12]} ({tokenizer.path})", style="dim")
