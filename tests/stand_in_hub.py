@@ -185,13 +185,13 @@ class Handler(BaseHTTPRequestHandler):
         if old := next((name for name in self.state.renamed if f"datasets/{name}/" in path), None):
             # The real hub also answers with an address without the host.
             self.answer(307, b"", {"Location": self.path.replace(old, self.state.renamed[old], 1)})
-        elif match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        elif match := re.fullmatch(r"(?:/datasets)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._resolve(match[1], unquote(match[2]), unquote(match[3]))
         elif match := re.fullmatch(
-            r"/api/datasets/([^/]+/[^/]+?)(?:/(revision|tree|refs)(?:/([^/]+))?(?:/(.+))?)?", path
+            r"/api/(?:datasets|models)/([^/]+/[^/]+?)(?:/(revision|tree|refs)(?:/([^/]+))?(?:/(.+))?)?", path
         ):
             self._api(match[1], match[2] or "revision", unquote(match[3] or "main"), unquote(match[4] or ""))
-        elif path == "/api/datasets":
+        elif path in ("/api/datasets", "/api/models"):
             word = parse_qs(urlsplit(self.path).query).get("search", [""])[0].lower()
             names = [name for name in self.state.repositories if word[:4] in name.lower()]
             self.json([{"id": name} for name in names])

@@ -80,7 +80,24 @@ def _build_corpus(job: Job) -> Artifact:
     return artifact
 
 
+def _tokenizer_config(recipe: Recipe) -> dict[str, Any]:
+    from lumilab.tokenizer.plan import tokenizer_identity
+
+    return {"tokenizer": tokenizer_identity(recipe.tokenizer)}
+
+
+def _tokenizer_raw(recipe: Recipe) -> RawInventory:
+    from lumilab.tokenizer.plan import raw_inventory
+
+    files, roots = raw_inventory(recipe.tokenizer)
+    return files, dict(roots)
+
+
 def _build_tokenizer(job: Job) -> Artifact:
+    if job.recipe.tokenizer.algorithm == "pretrained":
+        from lumilab.tokenizer.pretrained import import_tokenizer
+
+        return import_tokenizer(job.recipe.tokenizer, job.target, job.context, job.inputs["corpus"])
     from lumilab.tokenizer.train import train_tokenizer
 
     return train_tokenizer(job.recipe.tokenizer, job.inputs["corpus"], job.target, job.context)
@@ -189,9 +206,11 @@ STAGES: tuple[Stage, ...] = (
         kind="tokenizer",
         about="learn the vocabulary",
         inputs=("corpus",),
-        config=lambda recipe: {"tokenizer": identity(recipe.tokenizer)},
+        config=_tokenizer_config,
+        raw=_tokenizer_raw,
         build=_build_tokenizer,
         place="tokenizer/{key}",
+        version=2,
     ),
     Stage(
         name="dataset",

@@ -19,6 +19,12 @@ def byte_of_character() -> dict[str, int]:
     return alphabet | {chr(256 + place): byte for place, byte in enumerate(others)}
 
 
+@cache
+def character_of_byte() -> list[str]:
+    """The character that stands for each byte, by its value."""
+    return sorted(byte_of_character(), key=byte_of_character().__getitem__)
+
+
 def bytes_of_token(token: str) -> bytes:
     """The bytes a token spelled in the byte alphabet stands for.
 
@@ -27,3 +33,9 @@ def bytes_of_token(token: str) -> bytes:
     """
     alphabet = byte_of_character()
     return bytes(alphabet[character] for character in token)
+
+
+def token_of_bytes(data: bytes) -> str:
+    """Bytes spelled in the byte alphabet; the inverse of `bytes_of_token`."""
+    alphabet = character_of_byte()
+    return "".join(alphabet[byte] for byte in data)

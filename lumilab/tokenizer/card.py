@@ -1,4 +1,4 @@
-"""The tokenizer's card: how well the vocabulary fits the text, measured and written for people and for programs.
+"""The tokenizer's card: how well the vocabulary fits the text.
 
 Bytes per token is the compression; fertility (tokens per whitespace-separated word, Rust et al. 2021, section 3.2)
 shows how far words are cut up; both per source. All figures are of an even sample of each source.
@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from lumilab.artifact import Artifact, ArtifactBuilder
+from lumilab.artifact import Artifact
 from lumilab.corpus.document import Document
 from lumilab.corpus.shards import read_documents
+from lumilab.errors import InputError
 from lumilab.tokenizer.encode import encode_documents
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.tokenizer.sample import EvenSample
-from lumilab.tokenizer.special_tokens import RESERVED
 from lumilab.work.context import WorkContext
 
 SAMPLE_CHARACTERS = 2_000_000
@@ -57,19 +57,43 @@ class Tally:
         }
 
 
-def measure(tokenizer: Tokenizer, corpus: Artifact, characters: dict[str, int], context: WorkContext) -> dict[str, Any]:
+def characters_by_source(corpus: Artifact, context: WorkContext) -> dict[str, int]:
+    """How much text each source of a corpus has, which an even sample needs to know beforehand.
+
+    Raises:
+        InputError: the corpus has no text.
+        Interrupted: a stop was requested.
+    """
+    characters: dict[str, int] = {}
+    with context.report.task("Measuring the corpus", unit="documents") as task:
+        for document in read_documents(corpus):
+            context.stop.check()
+            characters[document.source] = characters.get(document.source, 0) + len(document.text)
+            task.advance()
+    if not any(characters.values()):
+        raise InputError(
+            "The corpus has no text to learn a vocabulary from",
+            where=str(corpus.path),
+            mend="add text to corpus.sources, or lower corpus.min_characters.",
+        )
+    return characters
+
+
+def measure(
+    tokenizer: Tokenizer, corpus: Artifact | None, characters: dict[str, int], context: WorkContext
+) -> dict[str, Any]:
     """The figures of the card, as JSON values.
 
     Args:
         tokenizer: the tokenizer to describe.
-        corpus: the corpus it is measured on.
+        corpus: the corpus it is measured on; None for a card without such figures.
         characters: how many characters each source of the corpus has.
         context: progress and stopping.
     """
     tallies = {source: Tally() for source in sorted(characters)}
     used = np.zeros(tokenizer.vocabulary_size, dtype=bool)
     changed: list[str] = []
-    sampled = _sample(corpus, characters)
+    sampled = _sample(corpus, characters) if corpus is not None else iter(())
     with context.report.task("Measuring the tokenizer", unit="documents") as task:
         for document, ids in encode_documents(tokenizer, sampled, context.stop):
             tallies[document.source].add(document.text, len(ids))
@@ -77,12 +101,14 @@ def measure(tokenizer: Tokenizer, corpus: Artifact, characters: dict[str, int], 
             if tokenizer.decode(ids) != document.text:
                 changed.append(document.id)
             task.advance()
-    learned = tokenizer.vocabulary_size - len(RESERVED)
+    special = len(tokenizer.special_names)
+    learned = tokenizer.vocabulary_size - special
     total = sum(tallies.values(), Tally())
     return {
         "identity": tokenizer.identity,
         "vocabulary_size": tokenizer.vocabulary_size,
-        "reserved_tokens": len(RESERVED),
+        "reserved_tokens": special,
+        "roles": tokenizer.roles,
         "sources": {source: tally.figures() for source, tally in tallies.items()},
         "all": total.figures(),
         "vocabulary_used": {"tokens": int(used.sum()), "share": round(float(used.sum()) / learned, 4)},
@@ -106,53 +132,3 @@ def _longest(tokenizer: Tokenizer) -> list[dict[str, Any]]:
         {"id": token, "bytes": len(data), "text": data.decode("utf-8", "backslashreplace")}
         for token, data in spelled[:LONGEST]
     ]
-
-
-def write_card(builder: ArtifactBuilder, card: dict[str, Any]) -> None:
-    """Writes `card.json` and the same as a page, `TOKENIZER_CARD.md`."""
-    builder.write_json("card.json", card)
-    builder.write_bytes("TOKENIZER_CARD.md", render(card).encode())
-
-
-def render(card: dict[str, Any]) -> str:
-    """The card as Markdown."""
-    trip, used = card["round_trip"], card["vocabulary_used"]
-    rows = [*card["sources"].items(), ("**all**", card["all"])]
-    asked = card["vocabulary_asked"]
-    short = "" if card["vocabulary_size"] == asked else f" ({asked:,} were asked; the text holds no more pairs)"
-    exact = trip["documents"] - len(trip["changed"])
-    lines = [
-        "# Tokenizer card",
-        "",
-        f"- Algorithm: byte-level {card['algorithm'].upper()}, pre-tokenizer `qwen2`, no normaliser",
-        f"- Vocabulary: {card['vocabulary_size']:,} tokens{short}, of which {card['reserved_tokens']} are reserved",
-        f"- Learned from: {card['trained_on_characters']:,} characters",
-        f"- Identity: `{card['identity']}`",
-        f"- Round trip: {exact:,} of {trip['documents']:,} documents come back unchanged",
-        f"- Vocabulary in use: {used['tokens']:,} learned tokens ({100 * used['share']:.1f} %) occur in the sample",
-        "",
-        f"Measured on an even sample of up to {SAMPLE_CHARACTERS:,} characters of each source, which may overlap with",
-        "the text it was learned from.",
-        "",
-        "| source | documents | bytes | tokens | bytes per token | tokens per word |",
-        "|---|---:|---:|---:|---:|---:|",
-        *(_row(name, figures) for name, figures in rows),
-        "",
-        "## Longest tokens",
-        "",
-        "| id | bytes | text |",
-        "|---:|---:|---|",
-        *(f"| {entry['id']} | {entry['bytes']} | {_cell(entry['text'])} |" for entry in card["longest_tokens"]),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _row(name: str, figures: dict[str, Any]) -> str:
-    counts = [f"{figures[key]:,}" for key in ("documents", "bytes", "tokens")]
-    ratios = ["-" if figures[key] is None else f"{figures[key]:.2f}" for key in ("bytes_per_token", "tokens_per_word")]
-    return "| " + " | ".join([name.replace("|", "\\|"), *counts, *ratios]) + " |"
-
-
-def _cell(text: str) -> str:
-    """A token in a Markdown table, as a Python literal, so that spaces and line breaks show."""
-    return "`" + repr(text).replace("`", "\\x60").replace("|", "\\|") + "`"

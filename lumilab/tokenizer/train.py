@@ -1,9 +1,8 @@
-"""Learning a vocabulary: byte-level byte-pair encoding from an even sample of the corpus.
+"""Learning a vocabulary from a corpus: the text it is learned from, the algorithm that learns it, the card.
 
-Byte-pair encoding (Sennrich et al. 2016) over bytes (Radford et al. 2019), so no text is ever unknown, with the
-pre-tokenizer of Qwen2: words with their leading space, single digits, runs of punctuation, line breaks. Readers of
-GGUF files implement the same pattern under the name `qwen2`, and fast encoders know it by its exact spelling. There
-is no normaliser, so decoding gives back every byte. The same corpus and settings give the same file, byte by byte.
+All three algorithms give a vocabulary that begins with the reserved tokens, splits numbers into digits, knows all 256
+bytes (so that no text is ever unknown) and does not change text (so that decoding gives it back). The same corpus and
+settings give the same file, byte by byte.
 """
 
 from __future__ import annotations
@@ -11,25 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-# The room's own `Tokenizer` is the loaded one; here `tokenizers.Tokenizer` is the one being learned.
-import tokenizers
-from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
-
 from lumilab.artifact import Artifact, ArtifactBuilder
 from lumilab.corpus.shards import read_documents
-from lumilab.errors import InputError
-from lumilab.recipe.section import identity
 from lumilab.recipe.tokenizer import TokenizerConfig
-from lumilab.tokenizer.card import measure, write_card
+from lumilab.tokenizer.card import characters_by_source, measure
+from lumilab.tokenizer.card_page import write_card
+from lumilab.tokenizer.learn_byte_level import learn_byte_level
+from lumilab.tokenizer.learn_sentencepiece import learn_sentencepiece
 from lumilab.tokenizer.load import FILE_NAME, Tokenizer
-from lumilab.tokenizer.sample import EvenSample
-from lumilab.tokenizer.special_tokens import RESERVED
+from lumilab.tokenizer.plan import MODEL_NAME, tokenizer_identity
+from lumilab.tokenizer.sample import MixedSample
 from lumilab.work.context import WorkContext
 
-QWEN2_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 FEED_CHARACTERS = 2**18  # how much text goes to the trainer at a time
+NAMES = {
+    "bpe": "byte-level BPE, pre-tokenizer `qwen2`, no normaliser",
+    "sentencepiece_bpe": "SentencePiece BPE with byte fallback, no normaliser",
+    "sentencepiece_unigram": "SentencePiece unigram with byte fallback, no normaliser",
+}
 
 
 def train_tokenizer(config: TokenizerConfig, corpus: Artifact, target: Path, context: WorkContext) -> Artifact:
@@ -39,12 +37,13 @@ def train_tokenizer(config: TokenizerConfig, corpus: Artifact, target: Path, con
     said, and written in the card and the statistics.
 
     Raises:
-        InputError: the corpus has no text.
+        InputError: the corpus has no text, or too little for the algorithm.
+        ConfigError: the weights name a source that the corpus has not, or a library is missing.
         Interrupted: a stop was requested while reading.
     """
-    characters = _characters_by_source(corpus, context)
-    sample = EvenSample(sum(characters.values()), config.train_characters or sum(characters.values()))
-    text = _learn(config, corpus, sample, context)
+    characters = characters_by_source(corpus, context)
+    sample = MixedSample(characters, config.train_characters, config.weights)
+    text, files = _learn(config, _feed(corpus, sample, context))
     tokenizer = Tokenizer(text)
     if tokenizer.vocabulary_size < config.vocabulary_size:
         context.report.say(
@@ -52,14 +51,18 @@ def train_tokenizer(config: TokenizerConfig, corpus: Artifact, target: Path, con
             f"no other pair of tokens occurs {config.min_frequency} times."
         )
     with ArtifactBuilder(
-        target, kind="tokenizer", config={"tokenizer": identity(config)}, inputs={"corpus": corpus}
+        target, kind="tokenizer", config={"tokenizer": tokenizer_identity(config)}, inputs={"corpus": corpus}
     ) as builder:
+        taken = sample.taken
         card = measure(tokenizer, corpus, characters, context) | {
-            "algorithm": config.algorithm,
+            "algorithm": NAMES[config.algorithm],
             "vocabulary_asked": config.vocabulary_size,
-            "trained_on_characters": sample.taken,
+            "trained_on_characters": sum(taken.values()),
+            "trained_on": taken,
         }
         builder.write_bytes(FILE_NAME, text.encode())
+        for name, content in files.items():
+            builder.write_bytes(name, content)
         write_card(builder, card)
         builder.statistics = {
             "identity": tokenizer.identity,
@@ -69,50 +72,21 @@ def train_tokenizer(config: TokenizerConfig, corpus: Artifact, target: Path, con
         return builder.publish()
 
 
-def _characters_by_source(corpus: Artifact, context: WorkContext) -> dict[str, int]:
-    """How much text each source has, which an even sample needs to know beforehand."""
-    characters: dict[str, int] = {}
-    with context.report.task("Measuring the corpus", unit="documents") as task:
-        for document in read_documents(corpus):
-            context.stop.check()
-            characters[document.source] = characters.get(document.source, 0) + len(document.text)
-            task.advance()
-    if not any(characters.values()):
-        raise InputError(
-            "The corpus has no text to learn a vocabulary from",
-            where=str(corpus.path),
-            mend="add text to corpus.sources, or lower corpus.min_characters.",
-        )
-    return characters
+def _learn(config: TokenizerConfig, texts: Iterator[list[str]]) -> tuple[str, dict[str, bytes]]:
+    """The `tokenizer.json` learned from the texts, and the files to keep beside it."""
+    if config.algorithm == "bpe":
+        return learn_byte_level(texts, config.vocabulary_size, config.min_frequency), {}
+    bpe = config.algorithm == "sentencepiece_bpe"
+    text, model = learn_sentencepiece(texts, config.vocabulary_size, "bpe" if bpe else "unigram")
+    return text, {MODEL_NAME: model}
 
 
-def _learn(config: TokenizerConfig, corpus: Artifact, sample: EvenSample, context: WorkContext) -> str:
-    """The `tokenizer.json` learned from the sample."""
-    backend = tokenizers.Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN2_PATTERN), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocabulary_size,
-        min_frequency=config.min_frequency,
-        special_tokens=list(RESERVED),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator(_feed(corpus, sample, context), trainer=trainer)
-    return backend.to_str(pretty=True)
-
-
-def _feed(corpus: Artifact, sample: EvenSample, context: WorkContext) -> Iterator[list[str]]:
+def _feed(corpus: Artifact, sample: MixedSample, context: WorkContext) -> Iterator[list[str]]:
     texts: list[str] = []
     waiting = 0
     with context.report.task("Counting words", total=sample.target, unit="characters") as task:
         for document in read_documents(corpus):
-            part = sample.take(document.text)
+            part = sample.take(document.source, document.text)
             if part:
                 texts.append(part)
                 waiting += len(part)
@@ -123,4 +97,4 @@ def _feed(corpus: Artifact, sample: EvenSample, context: WorkContext) -> Iterato
                 texts, waiting = [], 0
         yield texts
         task.advance(waiting)
-    context.report.say("  Merging the most frequent pairs")
+    context.report.say("  Choosing the vocabulary")

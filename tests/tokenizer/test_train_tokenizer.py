@@ -18,9 +18,9 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from lumilab.artifact import Artifact
 from lumilab.corpus.document import Document
 from lumilab.errors import InputError, Interrupted
-from lumilab.recipe.section import identity
 from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.tokenizer.load import Tokenizer
+from lumilab.tokenizer.plan import tokenizer_identity
 from lumilab.tokenizer.train import train_tokenizer
 
 SMALL = TokenizerConfig(vocabulary_size=512)
@@ -101,7 +101,8 @@ def test_the_number_of_threads_changes_nothing(
         "import sys, pathlib\n"
         "from lumilab.artifact import Artifact\n"
         "from lumilab.recipe.tokenizer import TokenizerConfig\n"
-        "from lumilab.tokenizer.train import train_tokenizer\n"
+        "from lumilab.tokenizer.plan import tokenizer_identity
+from lumilab.tokenizer.train import train_tokenizer\n"
         "from lumilab.work.context import WorkContext\n"
         "corpus, target = map(pathlib.Path, sys.argv[1:])\n"
         "train_tokenizer(TokenizerConfig(vocabulary_size=512), Artifact.open(corpus), target, WorkContext())\n"
@@ -115,7 +116,7 @@ def test_the_number_of_threads_changes_nothing(
 
 def test_the_artifact_names_its_corpus_and_settings(corpus: Artifact, trained: Artifact) -> None:
     assert trained.manifest.kind == "tokenizer"
-    assert trained.manifest.config == {"tokenizer": identity(SMALL)}
+    assert trained.manifest.config == {"tokenizer": tokenizer_identity(SMALL)}
     assert trained.manifest.inputs["corpus"].digest == corpus.digest
     assert set(trained.manifest.files) == {"tokenizer.json", "card.json", "TOKENIZER_CARD.md"}
     assert list(trained.problems()) == []

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlencode, urljoin
 
 from lumilab.corpus.hub import settings
@@ -66,11 +66,15 @@ class Hub:
     Args:
         manners: patience, stop request and common pauses.
         endpoint: the hub's address; that of the environment otherwise.
+        kind: of the repositories it is asked about: datasets, or models, whose pages lie at the top.
     """
 
-    def __init__(self, manners: Manners, endpoint: str | None = None) -> None:
+    def __init__(
+        self, manners: Manners, endpoint: str | None = None, kind: Literal["datasets", "models"] = "datasets"
+    ) -> None:
         self.manners = manners
         self.endpoint = endpoint or settings.endpoint()
+        self.kind = kind
 
     def revision(self, dataset: str, name: str) -> Revision:
         """Looks up a branch, tag or commit.
@@ -78,7 +82,7 @@ class Hub:
         Raises:
             InputError: there is no such dataset or revision, or it may not be read; the nearest names are given.
         """
-        url = f"{self.endpoint}/api/datasets/{dataset}/revision/{quote(name, safe='')}"
+        url = f"{self.endpoint}/api/{self.kind}/{dataset}/revision/{quote(name, safe='')}"
         found = self._json(url, dataset, lambda refused: self._no_revision(refused, dataset, name))[0]
         card = found.get("cardData") or {}
         licence = card.get("license")
@@ -105,7 +109,8 @@ class Hub:
 
     def address(self, dataset: str, commit: str, name: str) -> str:
         """Where a file is fetched; usually redirected to storage elsewhere."""
-        return f"{self.endpoint}/datasets/{dataset}/resolve/{commit}/{quote(name)}"
+        page = dataset if self.kind == "models" else f"{self.kind}/{dataset}"
+        return f"{self.endpoint}/{page}/resolve/{commit}/{quote(name)}"
 
     def open(self, url: str, headers: Mapping[str, str]) -> Answer:
         """Asks once, when it is our turn.
@@ -126,7 +131,7 @@ class Hub:
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _tree(self, dataset: str, commit: str, folder: str, *, recursive: bool) -> Iterator[dict[str, Any]]:
-        url: str | None = f"{self.endpoint}/api/datasets/{dataset}/tree/{commit}"
+        url: str | None = f"{self.endpoint}/api/{self.kind}/{dataset}/tree/{commit}"
         if folder:
             url = f"{url}/{quote(folder, safe='')}"
         url = f"{url}?{urlencode({'recursive': str(recursive).lower(), 'expand': 'false'})}"
@@ -152,7 +157,7 @@ class Hub:
 
     def _no_revision(self, refused: Refused, dataset: str, name: str) -> LumiError:
         if refused.headers.get("X-Error-Code") == "RevisionNotFound":
-            refs = self._perhaps(f"/api/datasets/{dataset}/refs") or {}
+            refs = self._perhaps(f"/api/{self.kind}/{dataset}/refs") or {}
             names = [ref["name"] for kind in ("branches", "tags") for ref in refs.get(kind) or []]
             return InputError(
                 f"{dataset} has no revision {name!r}", where=refused.url, mend=f"it has {nearest(name, names)}."
@@ -161,7 +166,7 @@ class Hub:
         missing = refused.headers.get("X-Error-Code") == "RepoNotFound" or refused.status == 404
         if missing:
             query = urlencode({"search": dataset.rpartition("/")[2], "limit": 20})
-            names = [item["id"] for item in self._perhaps(f"/api/datasets?{query}") or []]
+            names = [item["id"] for item in self._perhaps(f"/api/{self.kind}?{query}") or []]
             if names:
                 explained.mend = f"there is {nearest(dataset, names)}; {explained.mend}"
         return explained
