@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +76,10 @@ def test_a_stopped_run_goes_on_with_any_devices_and_threads(mixed: Artifact, pha
     expected = rows(whole, 60)
     found: list[tuple[int, ...]] = []
     state = whole.state_dict() | {"sample": 0}
-    for steps, world_size, workers in ((1, 1, 0), (7, 2, 4), (13, 3, 1), (20, 8, 0), (19, 1, 4)):
+    draw = random.Random(11)
+    stops = [0, *sorted(draw.sample(range(1, 60), 9)), 60]
+    for start, stop in pairwise(stops):
+        steps, world_size, workers = stop - start, draw.choice((1, 2, 3, 8)), draw.choice((0, 1, 4))
         parts = []
         for rank in range(world_size):
             loader, _, _ = create_train_val_loaders(
