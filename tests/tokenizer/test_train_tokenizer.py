@@ -101,8 +101,7 @@ def test_the_number_of_threads_changes_nothing(
         "import sys, pathlib\n"
         "from lumilab.artifact import Artifact\n"
         "from lumilab.recipe.tokenizer import TokenizerConfig\n"
-        "from lumilab.tokenizer.plan import tokenizer_identity
-from lumilab.tokenizer.train import train_tokenizer\n"
+        "from lumilab.tokenizer.train import train_tokenizer\n"
         "from lumilab.work.context import WorkContext\n"
         "corpus, target = map(pathlib.Path, sys.argv[1:])\n"
         "train_tokenizer(TokenizerConfig(vocabulary_size=512), Artifact.open(corpus), target, WorkContext())\n"
