@@ -48,7 +48,7 @@ def used() -> list[Filters]:
 @example("\r\n\r\n\r")
 @example("a" * 5_000)
 @example(".'" * 500)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_there_is_a_verdict_which_does_not_depend_on_texts_before(used: list[Filters], text: str) -> None:
     for config, before in zip(CONFIGS, used, strict=True):
         verdict = before.apply(text)

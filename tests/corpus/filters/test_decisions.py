@@ -60,7 +60,7 @@ class Comparison:
 def test_decides_as_datatrove_does(shared_data: Path) -> None:
     """A few of every kind, as they are and spoilt."""
     comparison = Comparison()
-    texts = list(real_texts(shared_data, each=9, longest=1_000))
+    texts = list(real_texts(shared_data, each=9, longest=800))
     comparison.add(texts)
     comparison.add(spoilt(*text) for text in texts)
     assert comparison.different == [], comparison.report()

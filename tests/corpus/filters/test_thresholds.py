@@ -184,31 +184,31 @@ def has_a_word(text: str) -> bool:
 @given(TEXTS.filter(bool))
 @example("\n\na\n\n \n\na")
 @example("ab c a bc abcdefghijklmno " * 7)
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_gopher_repetition(text: str) -> None:
     check_repetition(text)
 
 
 @given(TEXTS.filter(has_a_word))
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_gopher_quality(text: str) -> None:
     check_quality(text)
 
 
 @given(TEXTS.filter(lambda text: text.strip() != ""))
-@settings(max_examples=40)
+@settings(max_examples=30)
 def test_fineweb(text: str) -> None:
     check_line_shape(text)
 
 
 @given(line_texts(), st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_c4(text: str, terminal_punctuation: bool) -> None:
     check_sentences(text, terminal_punctuation)
 
 
 def test_real_texts(shared_data: Path) -> None:
-    for named in real_texts(shared_data, each=2, longest=600):
+    for named in real_texts(shared_data, each=2, longest=400):
         text = spoilt(*named)[1]
         check_repetition(text)
         check_line_shape(text)
