@@ -22,6 +22,7 @@ from lumilab.cli import (
     pack,
     quickstart,
     run,
+    tokenizer,
     verify,
 )
 from lumilab.errors import ConfigError
@@ -44,6 +45,7 @@ app.command("run")(run.run)
 corpus.app.command("build")(corpus_build.build)
 corpus.app.command("download")(corpus_download.download)
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(config.app, name="config")
 app.command("pack")(pack.pack)
 app.command("inspect")(inspect.inspect)

@@ -161,20 +161,21 @@ def _join(
     config: DatasetConfig, encoded: Encoded, builder: ArtifactBuilder, dtype: np.dtype[Any], context: WorkContext
 ) -> dict[str, list[dict[str, Any]]]:
     """Writes both splits; returns the entries of their indexes."""
+    streams: dict[tuple[str, str], list[tuple[Path, Piece]]] = {}
+    for folder, piece in encoded:
+        streams.setdefault((piece.split, piece.source), []).append((folder, piece))
     sources = dict.fromkeys(piece.source for _, piece in encoded)  # in the order of their first documents
+    total = sum(piece.tokens for _, piece in encoded)
     written = {}
-    with context.report.task(
-        "Writing the shards", sum(piece.tokens for _, piece in encoded), unit="tokens", worth_a_line=2
-    ) as task:
+    with context.report.task("Writing the shards", total, unit="tokens", worth_a_line=2) as task:
         for split in SPLITS:
             best_fit = config.window if config.packing == "best_fit" and split == TRAIN else None
             with SplitWriter(builder, split, dtype, config.shard_tokens, best_fit) as writer:
                 for source in sources:
                     with writer.stream(source) as stream:
-                        for folder, piece in encoded:
-                            if (piece.split, piece.source) == (split, source):
-                                _append(stream, folder, piece, context)
-                                task.advance(piece.tokens)
+                        for folder, piece in streams.get((split, source), ()):
+                            _append(stream, folder, piece, context)
+                            task.advance(piece.tokens)
             written[split] = writer.sources
     return written
 

@@ -188,41 +188,58 @@ class Tokenizer:
 
     # --- special tokens ----------------------------------------------------------------------------------------------
 
+    def role_id(self, role: str) -> int:
+        """The id of the token of a role.
+
+        Raises:
+            InputError: the tokenizer has none.
+        """
+        name = self._roles.get(role)
+        if name is None:
+            raise InputError(
+                f"The tokenizer has no special token for {role}: neither {' nor '.join(KNOWN_NAMES[role])}",
+                where=self.where,
+                mend="use a tokenizer that `lumi tokenizer import` made of it, which adds what is missing.",
+            )
+        token = self._backend.token_to_id(name)
+        assert token is not None  # roles are played by added tokens
+        return int(token)
+
     @property
     def pad_id(self) -> int:
-        return self._role_id("pad")
+        return self.role_id("pad")
 
     @property
     def bos_id(self) -> int:
         """The token before a text."""
-        return self._role_id("bos")
+        return self.role_id("bos")
 
     @property
     def eos_id(self) -> int:
         """The token that ends a text."""
-        return self._role_id("eos")
+        return self.role_id("eos")
 
     @property
     def unk_id(self) -> int:
-        return self._role_id("unk")
+        return self.role_id("unk")
 
     @property
     def im_start_id(self) -> int:
         """The token that begins a turn of a chat."""
-        return self._role_id("im_start")
+        return self.role_id("im_start")
 
     @property
     def im_end_id(self) -> int:
         """The token that ends a turn of a chat."""
-        return self._role_id("im_end")
+        return self.role_id("im_end")
 
     @property
     def think_id(self) -> int:
-        return self._role_id("think")
+        return self.role_id("think")
 
     @property
     def end_think_id(self) -> int:
-        return self._role_id("end_think")
+        return self.role_id("end_think")
 
     @property
     def roles(self) -> dict[str, str]:
@@ -255,22 +272,11 @@ class Tokenizer:
                 f"The tokenizer {self.identity[:12]} is not the one of {whose}, which was made with {identity[:12]}",
                 where=self.where,
                 mend=f"use the tokenizer with which {whose} was made, or make it again from its recipe with "
-                "`lumi run RECIPE`, which rebuilds what another tokenizer made.",
+                "`lumi run RECIPE`, which rebuilds what another tokenizer made; `lumi pack --repack DIR` encodes a "
+                "dataset again.",
             )
 
     # --- inside ------------------------------------------------------------------------------------------------------
-
-    def _role_id(self, role: str) -> int:
-        name = self._roles.get(role)
-        if name is None:
-            raise InputError(
-                f"The tokenizer has no special token for {role}: neither {' nor '.join(KNOWN_NAMES[role])}",
-                where=self.where,
-                mend="use a tokenizer that `lumi tokenizer import` made of it, which adds what is missing.",
-            )
-        token = self._backend.token_to_id(name)
-        assert token is not None  # roles are played by added tokens
-        return int(token)
 
     def _make_markers_special(self) -> None:
         """Some files have turn and thinking markers among ordinary tokens, which a text could then spell."""
