@@ -129,7 +129,8 @@ def decode(
     words = ids if ids else sys.stdin.read().split()
     numbers = [_number(part) for word in words for part in word.strip("[]").replace(",", " ").split()]
     text = _load(tokenizer).decode(numbers, keep_special=keep_special)
-    typer.echo(json.dumps({"text": text}, ensure_ascii=False) if as_json else text)
+    # Written as it is: echo would take away what looks like a terminal's colours.
+    sys.stdout.write((json.dumps({"text": text}, ensure_ascii=False) if as_json else text) + "\n")
 
 
 @app.command("inspect")

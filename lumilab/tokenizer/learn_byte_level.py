@@ -32,7 +32,9 @@ def learn_byte_level(texts: Iterable[list[str]], vocabulary_size: int, min_frequ
         vocabulary_size: number of token ids, reserved ones included; fewer where the text holds no more pairs.
         min_frequency: pairs seen less often are not merged.
     """
-    return learn_by_reference(texts, vocabulary_size, min_frequency)
+    if find_spec("numba") is None:
+        return learn_by_reference(texts, vocabulary_size, min_frequency)
+    return learn_compiled(texts, vocabulary_size, min_frequency)
 
 
 def learn_by_reference(texts: Iterable[list[str]], vocabulary_size: int, min_frequency: int) -> str:

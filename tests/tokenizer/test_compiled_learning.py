@@ -25,7 +25,7 @@ def counted(texts: list[str]) -> dict[bytes, int]:
     words = WordCounts()
     words.add(texts)
     data, ends, counts = words.words()
-    starts = [0, *ends[:-1].tolist()]
+    starts = [0, *ends.tolist()][: ends.size]
     return {
         data[start:end].tobytes(): count
         for start, end, count in zip(starts, ends.tolist(), counts.tolist(), strict=True)
