@@ -19,6 +19,8 @@ from lumilab.corpus.compiled import compiled
 Array = npt.NDArray[Any]
 
 NONE, NO_ROOM = -1, -2
+ARITY = 4  # of the heap: flatter than a binary one, and four entries lie in one line of the cache
+SIDES = 4  # to spare
 PAIRS, PLACES, WAITING = range(3)  # what `used` counts: pairs in the table, entries of lists, entries of the heap
 
 
@@ -30,9 +32,9 @@ class _State(NamedTuple):
         keys, pair_counts, heads, touched: the pairs, a hash table: both ids in one number, how often, the first entry
             of its list of words, the merge that changed it last.
         words, following: the entries of all lists: a word, and the next entry.
-        heap_counts, heap_slots: the heap: how often a pair was when it was put there, and its slot in the table.
+        heap_counts, heap_keys: the heap: how often a pair was when it was put there, and its two ids.
         changed: slots that a merge has touched.
-        used: how much of the last three is in use.
+        used: how much of the table, of the lists and of the heap is in use.
     """
 
     symbols: Array
@@ -46,7 +48,7 @@ class _State(NamedTuple):
     words: Array
     following: Array
     heap_counts: Array
-    heap_slots: Array
+    heap_keys: Array
     changed: Array
     used: Array
 
@@ -63,14 +65,14 @@ def learn_merges(
         min_frequency: pairs that are rarer are not merged.
         join: called with each pair; returns the id of what they become, or None to stop.
     """
-    state = _begin(symbols, ends, counts)
+    state = _begin(symbols, ends, counts, max(min_frequency, 1))
     highest = int(symbols.max(initial=0))
     left = right = token = NONE
     merge = 0
     while True:
-        best = _step(state, left, right, token, merge, min_frequency, highest)
+        best = _step(state, left, right, token, merge, max(min_frequency, 1), highest)
         if best == NO_ROOM:
-            state = _with_room(state, left, right, highest)
+            state = _with_room(state, 2 * highest + SIDES)
             continue
         if best == NONE:
             return
@@ -84,7 +86,7 @@ def learn_merges(
         merge += 1
 
 
-def _begin(symbols: Array, ends: Array, counts: Array) -> _State:
+def _begin(symbols: Array, ends: Array, counts: Array, min_frequency: int) -> _State:
     starts = np.concatenate([[0], ends])[:-1].astype(np.int64)
     room = 1 << 16
     while True:
@@ -97,20 +99,21 @@ def _begin(symbols: Array, ends: Array, counts: Array) -> _State:
             pair_counts=np.zeros(room, dtype=np.int64),
             heads=np.full(room, NONE, dtype=np.int64),
             touched=np.full(room, NONE, dtype=np.int64),
-            words=np.empty(symbols.size + 1, dtype=np.int32),
-            following=np.empty(symbols.size + 1, dtype=np.int64),
+            # A word has fewer pairs than tokens, and each place that is merged has one token less and two new pairs.
+            words=np.empty(3 * symbols.size + 1, dtype=np.int32),
+            following=np.empty(3 * symbols.size + 1, dtype=np.int64),
             heap_counts=np.empty(room, dtype=np.int64),
-            heap_slots=np.empty(room, dtype=np.int64),
+            heap_keys=np.empty(room, dtype=np.int64),
             changed=np.empty(room, dtype=np.int64),
             used=np.zeros(3, dtype=np.int64),
         )
-        if _count_pairs(state):
+        if _count_pairs(state, min_frequency):
             return state
         room *= 2
 
 
-def _with_room(state: _State, left: int, right: int, highest: int) -> _State:
-    pairs, places = _needed(state, left, right, highest)
+def _with_room(state: _State, pairs: int) -> _State:
+    """The same with room for more pairs in the table and the heap."""
     if 2 * (state.used[PAIRS] + pairs) > state.keys.size:
         size = 2 * state.keys.size
         while 2 * (state.used[PAIRS] + pairs) > size:
@@ -124,14 +127,9 @@ def _with_room(state: _State, left: int, right: int, highest: int) -> _State:
         )
         _move(state, larger)
         state = larger
-    if state.used[PLACES] + places > state.words.size:
-        size = 2 * state.words.size + places
-        state = state._replace(words=_resized(state.words, size), following=_resized(state.following, size))
     if state.used[WAITING] + pairs > state.heap_counts.size:
         size = 2 * state.heap_counts.size + pairs
-        state = state._replace(
-            heap_counts=_resized(state.heap_counts, size), heap_slots=_resized(state.heap_slots, size)
-        )
+        state = state._replace(heap_counts=_resized(state.heap_counts, size), heap_keys=_resized(state.heap_keys, size))
     return state
 
 
@@ -179,7 +177,7 @@ def _see(state, left, right, word, times):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _count_pairs(state):  # type: ignore[no-untyped-def]
+def _count_pairs(state, min_frequency):  # type: ignore[no-untyped-def]
     """Counts the pairs of all words and fills the heap; False where the table is too small."""
     for word in range(state.starts.size):
         start = state.starts[word]
@@ -189,42 +187,27 @@ def _count_pairs(state):  # type: ignore[no-untyped-def]
             _see(state, state.symbols[place], state.symbols[place + 1], word, state.counts[word])
     for slot in range(state.keys.size):
         if state.keys[slot] != NONE:
-            _push(state, slot)
+            _push(state, slot, min_frequency)
     return True
-
-
-@compiled
-def _needed(state, left, right, highest):  # type: ignore[no-untyped-def]
-    """At most how many pairs, and entries of lists, a merge will add."""
-    places = 2
-    slot = _find(state.keys, left, right)
-    entry = state.heads[slot] if slot != NONE else NONE
-    while entry != NONE:
-        places += state.lengths[state.words[entry]]
-        entry = state.following[entry]
-    # Every new pair has the new token and one of the others, on one of two sides.
-    return min(places, 2 * highest + 4), places
 
 
 @compiled
 def _step(state, left, right, token, merge, min_frequency, highest):  # type: ignore[no-untyped-def]
     """Merges a pair (unless `token` is NONE) and returns the slot of the next, NONE, or NO_ROOM with nothing done."""
     if token != NONE:
-        pairs, places = _needed(state, left, right, highest)
-        if (
-            2 * (state.used[PAIRS] + pairs) > state.keys.size
-            or state.used[PLACES] + places > state.words.size
-            or state.used[WAITING] + pairs > state.heap_counts.size
-        ):
+        # Every new pair has the new token and one of the others, on one of two sides.
+        pairs = 2 * highest + SIDES
+        if 2 * (state.used[PAIRS] + pairs) > state.keys.size or state.used[WAITING] + pairs > state.heap_counts.size:
             return NO_ROOM
-        _merge(state, _find(state.keys, left, right), left, right, token, merge)
+        _merge(state, left, right, token, merge, min_frequency)
     return _best(state, min_frequency)
 
 
 @compiled
-def _merge(state, slot, left, right, token, merge):  # type: ignore[no-untyped-def]
+def _merge(state, left, right, token, merge, min_frequency):  # type: ignore[no-untyped-def]
     """Merges a pair in all words that hold it; what is new then goes into the heap."""
     changes = 0
+    slot = _find(state.keys, left, right)
     entry = state.heads[slot]
     state.heads[slot] = NONE
     while entry != NONE:
@@ -232,8 +215,7 @@ def _merge(state, slot, left, right, token, merge):  # type: ignore[no-untyped-d
         entry = state.following[entry]
     state.pair_counts[slot] = 0
     for number in range(changes):
-        if state.pair_counts[state.changed[number]] > 0:
-            _push(state, state.changed[number])
+        _push(state, state.changed[number], min_frequency)
 
 
 @compiled
@@ -279,7 +261,7 @@ def _remember(state, left, right, word, times, merge, changes):  # type: ignore[
 
 @compiled
 def _move(old, new):  # type: ignore[no-untyped-def]
-    """Puts all pairs into a larger table, and the heap's entries with them."""
+    """Puts all pairs into a larger table."""
     for slot in range(old.keys.size):
         key = old.keys[slot]
         if key != NONE:
@@ -288,69 +270,63 @@ def _move(old, new):  # type: ignore[no-untyped-def]
             new.pair_counts[place] = old.pair_counts[slot]
             new.heads[place] = old.heads[slot]
             new.touched[place] = old.touched[slot]
-    for entry in range(old.used[WAITING]):
-        new.heap_slots[entry] = _slot_of(new.keys, old.keys[old.heap_slots[entry]])
 
 
 # --- the heap --------------------------------------------------------------------------------------------------------
 
 
 @compiled
-def _before(state, count, slot, other):  # type: ignore[no-untyped-def]
-    """Whether a pair is to be merged before the one at a place of the heap."""
-    if count != state.heap_counts[other]:
-        return count > state.heap_counts[other]
-    return state.keys[slot] < state.keys[state.heap_slots[other]]
+def _before(count, key, other_count, other_key):  # type: ignore[no-untyped-def]
+    """Whether one pair is to be merged before another."""
+    return count > other_count or (count == other_count and key < other_key)
 
 
 @compiled
-def _push(state, slot):  # type: ignore[no-untyped-def]
-    count = state.pair_counts[slot]
+def _push(state, slot, min_frequency):  # type: ignore[no-untyped-def]
+    """Puts a pair into the heap, unless it is too rare now; should it become frequent, it is put there again."""
+    count, key = state.pair_counts[slot], state.keys[slot]
+    if count < min_frequency:
+        return
+    counts, keys = state.heap_counts, state.heap_keys
     place = state.used[WAITING]
     state.used[WAITING] += 1
     while place:
-        above = (place - 1) >> 1
-        if not _before(state, count, slot, above):
+        above = (place - 1) // ARITY
+        if not _before(count, key, counts[above], keys[above]):
             break
-        state.heap_counts[place] = state.heap_counts[above]
-        state.heap_slots[place] = state.heap_slots[above]
+        counts[place], keys[place] = counts[above], keys[above]
         place = above
-    state.heap_counts[place] = count
-    state.heap_slots[place] = slot
+    counts[place], keys[place] = count, key
 
 
 @compiled
 def _pop(state):  # type: ignore[no-untyped-def]
     """Takes the first entry away; the last one sinks from its place."""
+    counts, keys = state.heap_counts, state.heap_keys
     state.used[WAITING] -= 1
     size = state.used[WAITING]
-    count, slot = state.heap_counts[size], state.heap_slots[size]
+    count, key = counts[size], keys[size]
     place = 0
-    while True:
-        below = 2 * place + 1
-        if below >= size:
+    while ARITY * place + 1 < size:
+        first = best = ARITY * place + 1
+        for below in range(first + 1, min(first + ARITY, size)):
+            if _before(counts[below], keys[below], counts[best], keys[best]):
+                best = below
+        if _before(count, key, counts[best], keys[best]):
             break
-        if below + 1 < size and _before(state, state.heap_counts[below + 1], state.heap_slots[below + 1], below):
-            below += 1
-        if _before(state, count, slot, below):
-            break
-        state.heap_counts[place] = state.heap_counts[below]
-        state.heap_slots[place] = state.heap_slots[below]
-        place = below
-    state.heap_counts[place] = count
-    state.heap_slots[place] = slot
+        counts[place], keys[place] = counts[best], keys[best]
+        place = best
+    counts[place], keys[place] = count, key
 
 
 @compiled
 def _best(state, min_frequency):  # type: ignore[no-untyped-def]
     """The slot of the pair to merge next, which leaves the heap, or NONE."""
     while state.used[WAITING]:
-        count, slot = state.heap_counts[0], state.heap_slots[0]
-        now = state.pair_counts[slot]
+        count = state.heap_counts[0]
+        slot = _slot_of(state.keys, state.heap_keys[0])
         _pop(state)
-        if now != count:
-            if now > 0:
-                _push(state, slot)
-            continue
-        return slot if now >= max(min_frequency, 1) else NONE
+        if state.pair_counts[slot] == count:
+            return slot
+        _push(state, slot, min_frequency)
     return NONE
