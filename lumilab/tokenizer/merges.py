@@ -144,7 +144,7 @@ def _slot_of(keys: Array, key: Any) -> int:
     """Where a key is in the table, or the empty slot where it belongs."""
     mask = keys.size - 1
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-    slot: Any = np.int64(mixed >> np.uint64(20)) & mask
+    slot = int(np.int64(mixed >> np.uint64(20))) & mask
     while keys[slot] != NONE and keys[slot] != key:
         slot = (slot + 1) & mask
     return slot
