@@ -155,8 +155,9 @@ def inspect(
         return
     console = Console(highlight=False, soft_wrap=True)
     for name, value in values.items():
-        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        console.print(Text.assemble((f"{name:<16} ", "cyan"), shown))
+        if name != "roles":  # the card has them in words
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            console.print(Text.assemble((f"{name:<16} ", "cyan"), shown))
     page = folder / "TOKENIZER_CARD.md"
     if page.is_file() and not token:
         console.print()
