@@ -183,7 +183,7 @@ def create_train_val_loaders(
     rank: int = 0,
     world_size: int = 1,
     workers: int = 1,
-    residency: str = "auto",
+    residency: str = "mmap",
     device: str | torch.device = "cpu",
     boundaries: bool = False,
 ) -> tuple[TrainLoader, ValidationLoader, dict[str, Any]]:
