@@ -218,7 +218,7 @@ def create_train_val_loaders(
     sources = open_windows(artifact, TRAIN)
     window = sources[0].window
     epoch_tokens = window * sum(windows.count for windows in sources)
-    kept_in = choose_residency(residency, target, token_bytes(artifact, TRAIN))
+    kept_in = choose_residency(residency, target, epoch_tokens, token_bytes(artifact, TRAIN))
     if kept_in == "pinned":
         sources = open_windows(artifact, TRAIN, page_locked)
     if val_split is None:

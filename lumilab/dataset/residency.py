@@ -52,15 +52,16 @@ class TokenBatch:
     documents: Tensor | None = None
 
 
-def choose_residency(wanted: str, device: torch.device, size: int) -> Residency:
+def choose_residency(wanted: str, device: torch.device, epoch_tokens: int, size: int) -> Residency:
     """The residency for "auto", or a name.
 
-    auto is mmap: the page cache and copies made ahead keep up with a GPU many times over (`bench/loader.py`), so the
-    other two are for those who ask for them.
+    auto is mmap unless the device is CUDA. There it is device where all of an epoch fits twice into a quarter of the
+    GPU's free memory, else pinned where the tokens fit into a quarter of the host's, else mmap.
 
     Args:
         wanted: "auto", "mmap", "pinned" or "device".
         device: that trains.
+        epoch_tokens: tokens in the windows of an epoch.
         size: bytes of the token files.
 
     Raises:
@@ -80,9 +81,10 @@ def choose_residency(wanted: str, device: torch.device, size: int) -> Residency:
             where="pretrain.residency",
             mend="choose residency=mmap, or residency=device, which holds a part at a time.",
         )
-    if wanted == "device":
+    if wanted == "device" or (wanted == "auto" and cuda and parts_needed(device, epoch_tokens) == 1):
         return "device"
-    return "pinned" if wanted == "pinned" else "mmap"
+    room = SHARE_OF_MEMORY * psutil.virtual_memory().available
+    return "pinned" if wanted == "pinned" or (wanted == "auto" and cuda and size <= room) else "mmap"
 
 
 def token_bytes(dataset: Artifact, split: str) -> int:

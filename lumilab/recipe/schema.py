@@ -86,7 +86,7 @@ class TrainingConfig(Section):
     micro_batch_size: int | None = setting(None, "windows per forward pass; null for the whole batch", ge=1)
     mixture: MixtureConfig = setting(MixtureConfig(), "which source each window comes from (pretraining)")
     residency: Literal["auto", "mmap", "pinned", "device"] = runtime(
-        "auto", "where the tokens wait: mmap (files), pinned (page-locked memory) or device (the GPU); auto is mmap"
+        "mmap", "where the tokens wait: files, page-locked memory, or the GPU; auto decides by size"
     )
     optimizer: OptimizerConfig = setting(OptimizerConfig(), "how gradients become updates")
     schedule: ScheduleConfig = setting(ScheduleConfig(), "the learning rate over the run")

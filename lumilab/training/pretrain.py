@@ -83,7 +83,7 @@ class NextToken:
         sources = open_windows(dataset, TRAIN)
         self.window = sources[0].window
         epoch_tokens = sum(windows.count for windows in sources) * self.window
-        self.residency = choose_residency(config.residency, device, token_bytes(dataset, TRAIN))
+        self.residency = choose_residency(config.residency, device, epoch_tokens, token_bytes(dataset, TRAIN))
         if self.residency == "pinned":
             sources = open_windows(dataset, TRAIN, page_locked)
         counts = {windows.source: windows.count for windows in sources}

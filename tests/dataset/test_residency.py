@@ -36,11 +36,11 @@ def loader(shards_of: Publish) -> Iterator[WindowLoader]:
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
 def test_without_cuda_files_are_read_and_anything_else_is_refused(device: str) -> None:
-    assert choose_residency("auto", torch.device(device), 10**6) == "mmap"
-    assert choose_residency("mmap", torch.device(device), 10**6) == "mmap"
+    assert choose_residency("auto", torch.device(device), 10**6, 10**6) == "mmap"
+    assert choose_residency("mmap", torch.device(device), 10**6, 10**6) == "mmap"
     for wanted in ("pinned", "device"):
         with pytest.raises(ResourceError, match=f"residency is {wanted}, which needs a CUDA device.*{device}") as error:
-            choose_residency(wanted, torch.device(device), 10**6)
+            choose_residency(wanted, torch.device(device), 10**6, 10**6)
         assert error.value.exit_code == 5 and "pretrain.residency" in str(error.value)
 
 
@@ -56,13 +56,15 @@ def a_gpu_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return make
 
 
-def test_what_a_gpu_gets_is_what_was_asked_for(a_gpu_of: Callable[[int], None]) -> None:
-    a_gpu_of(64 * 10**9)
-    assert choose_residency("auto", CUDA, 10**6) == "mmap"
-    assert choose_residency("device", CUDA, 10**12) == "device"
-    assert choose_residency("pinned", CUDA, 90 * 10**9) == "pinned"
+def test_auto_goes_by_size_on_a_gpu(a_gpu_of: Callable[[int], None]) -> None:
+    a_gpu_of(64 * 10**9)  # a quarter holds two parts of 10**9 tokens at 8 bytes
+    assert choose_residency("auto", CUDA, 10**9, 2 * 10**9) == "device"
+    assert choose_residency("auto", CUDA, 10**9 + 1, 2 * 10**9) == "pinned"
+    assert choose_residency("auto", CUDA, 10**11, 26 * 10**9) == "mmap"
+    assert choose_residency("device", CUDA, 10**11, 10**12) == "device"
+    assert choose_residency("pinned", CUDA, 10**11, 90 * 10**9) == "pinned"
     with pytest.raises(ResourceError, match="tokens take 200"):
-        choose_residency("pinned", CUDA, 200 * 10**9)
+        choose_residency("pinned", CUDA, 10**11, 200 * 10**9)
 
 
 @pytest.mark.parametrize(("tokens", "parts"), [(1, 1), (10**9, 1), (10**9 + 1, 2), (32 * 10**9, 32)])
