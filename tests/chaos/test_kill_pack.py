@@ -43,7 +43,7 @@ def dataset_of(run: Path) -> Artifact:
     return Artifact.open(manifest.parent, kind="dataset")
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.long)])
 def test_killed_again_and_again_the_dataset_is_the_same(tmp_path: Path, kills: int) -> None:
     recipe, run = write_sources(tmp_path), tmp_path / "run"
     started = time.monotonic()
