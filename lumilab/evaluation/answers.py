@@ -38,7 +38,7 @@ def answer(engine: Engine, prompts: Sequence[str], sampling: SamplingConfig, con
     """
     with context.report.task("Answering", total=len(prompts), unit="questions") as task:
         for prompt in prompts:
-            ids = render_prompt([Message(USER, prompt)], engine.tokenizer)
+            ids = render_prompt([Message(USER, prompt)], engine.tokenizer, engine.form)
             stream = TextStream(engine.stream(ids, sampling), engine.tokenizer)
             pieces = []
             for piece in stream:

@@ -19,6 +19,7 @@ from lumilab.evaluation.measures import Prediction, predict
 from lumilab.evaluation.summary import Results, write_summary
 from lumilab.inference.engine import Engine
 from lumilab.model import Transformer, initialise
+from lumilab.posttraining.chat_files import stored_form
 from lumilab.recipe.schema import EvaluationConfig
 from lumilab.recipe.section import identity
 from lumilab.tokenizer.load import Tokenizer
@@ -111,4 +112,6 @@ def _ask(
 ) -> list[Answer]:
     if CHAT_STAGE not in models or not config.prompts:
         return []
-    return list(answer(Engine(models[CHAT_STAGE].model, tokenizer), config.prompts, config.sampling, context))
+    chat = models[CHAT_STAGE]
+    engine = Engine(chat.model, tokenizer, stored_form(chat.artifact.path))
+    return list(answer(engine, config.prompts, config.sampling, context))

@@ -18,6 +18,8 @@ from torch import Tensor
 from lumilab.errors import InputError
 from lumilab.inference.sampling import TokenDrawer
 from lumilab.model import KVCache, Transformer
+from lumilab.posttraining.chat_files import stored_form
+from lumilab.posttraining.templates import DEFAULT, ChatForm
 from lumilab.recipe.schema import SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
@@ -114,15 +116,17 @@ class Engine:
     Args:
         model: on the device where it is to run.
         tokenizer: the one it was trained with.
+        form: in which it was taught to chat, if it was.
     """
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: Transformer, tokenizer: Tokenizer, form: ChatForm = DEFAULT) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.form = form
 
     @classmethod
     def load(cls, path: Path, device: Literal["auto", "cpu", "cuda", "mps"] = "auto") -> Self:
-        """Loads a checkpoint and the tokenizer it carries.
+        """Loads a checkpoint with the tokenizer and the form of chat it carries.
 
         Raises:
             InputError, MismatchError, DamageError: it is not a whole checkpoint, or its tokenizer is another.
@@ -130,7 +134,7 @@ class Engine:
         loaded = load_model(path, device=resolve_device(device))
         tokenizer = Tokenizer.load(path)
         tokenizer.check_same(loaded.tokenizer_identity, f"the checkpoint {path}")
-        return cls(loaded.model, tokenizer)
+        return cls(loaded.model, tokenizer, stored_form(path))
 
     @property
     def context(self) -> int:
@@ -140,7 +144,7 @@ class Engine:
     @property
     def stop_ids(self) -> frozenset[int]:
         """The tokens that end a text: the end of a document and the end of a turn."""
-        return frozenset((self.tokenizer.eos_id, self.tokenizer.im_end_id))
+        return frozenset((self.tokenizer.eos_id, self.form.template.end_id(self.tokenizer)))
 
     def new_slot(self, capacity: int | None = None) -> Slot:
         """An empty slot, by default for the whole context."""

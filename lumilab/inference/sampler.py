@@ -13,6 +13,7 @@ from lumilab.inference.text import TextStream
 from lumilab.model import Transformer
 from lumilab.posttraining.messages import USER, Message
 from lumilab.posttraining.template import render_prompt
+from lumilab.posttraining.templates import DEFAULT, ChatForm
 from lumilab.recipe.schema import SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
 
@@ -26,18 +27,24 @@ class TextSampler:
         tokenizer: the model's.
         prompts: (what is shown, its ids).
         sampling: how tokens are drawn, at most SAMPLE_TOKENS of them.
+        form: in which the model learns to chat; says where an answer ends.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, prompts: Sequence[tuple[str, list[int]]], sampling: SamplingConfig
+        self,
+        tokenizer: Tokenizer,
+        prompts: Sequence[tuple[str, list[int]]],
+        sampling: SamplingConfig,
+        form: ChatForm = DEFAULT,
     ) -> None:
         self._tokenizer = tokenizer
         self._prompts = prompts
+        self._form = form
         self._sampling = sampling.model_copy(update={"max_tokens": min(sampling.max_tokens, SAMPLE_TOKENS)})
 
     def __call__(self, model: Transformer, step: int) -> list[tuple[str, str]]:
         """(prompt, text) of each prompt. One longer than half the context is cut at its beginning."""
-        engine = Engine(model, self._tokenizer)
+        engine = Engine(model, self._tokenizer, self._form)
         longest = engine.context // 2
         return [
             (prompt, TextStream(engine.stream(ids[-longest:], self._sampling), self._tokenizer).read())
@@ -51,7 +58,10 @@ def continue_prompts(tokenizer: Artifact, prompts: Sequence[str], sampling: Samp
     return TextSampler(known, [(prompt, [known.bos_id, *known.encode(prompt)]) for prompt in prompts], sampling)
 
 
-def answer_prompts(tokenizer: Artifact, prompts: Sequence[str], sampling: SamplingConfig) -> TextSampler:
+def answer_prompts(
+    tokenizer: Artifact, prompts: Sequence[str], sampling: SamplingConfig, form: ChatForm = DEFAULT
+) -> TextSampler:
     """For fine-tuning: answers each prompt as a user's question."""
     known = Tokenizer.load(tokenizer.path)
-    return TextSampler(known, [(prompt, render_prompt([Message(USER, prompt)], known)) for prompt in prompts], sampling)
+    asked = [(prompt, render_prompt([Message(USER, prompt)], known, form)) for prompt in prompts]
+    return TextSampler(known, asked, sampling, form)

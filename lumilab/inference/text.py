@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from lumilab.inference.decoding import IncrementalDecoder, StopStrings
-from lumilab.inference.engine import Engine, FinishReason, TokenStream
+from lumilab.inference.engine import Engine, FinishReason
 from lumilab.recipe.schema import SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
 
@@ -45,6 +46,16 @@ class Statistics:
         return f"{self.tokens} token{plural}{rate}, first after {1000 * self.first_token_seconds:.0f} ms"
 
 
+class Tokens(Iterator[int], Protocol):
+    """What is being generated: the engine's TokenStream, or something that steers one."""
+
+    @property
+    def prompt_length(self) -> int: ...
+
+    @property
+    def finish_reason(self) -> FinishReason | None: ...
+
+
 class TextStream(Iterator[str]):
     """Pieces of generated text: never empty, never part of a character, never part of a stop string.
 
@@ -52,12 +63,19 @@ class TextStream(Iterator[str]):
         tokens: what is being generated.
         tokenizer: the model's.
         stop: strings that end the text; the first of them to appear is cut off with all that follows.
+        decoder: makes text of tokens; by default all of them but special ones.
     """
 
-    def __init__(self, tokens: TokenStream, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        tokenizer: Tokenizer,
+        stop: Sequence[str] = (),
+        decoder: IncrementalDecoder | None = None,
+    ) -> None:
         self.ids: list[int] = []
         self._tokens = tokens
-        self._decoder = IncrementalDecoder(tokenizer)
+        self._decoder = decoder or IncrementalDecoder(tokenizer)
         self._stop = StopStrings(stop)
         self._seconds = 0.0
         self._first: float | None = None

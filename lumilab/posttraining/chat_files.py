@@ -1,38 +1,72 @@
 """The files with which transformers, and what reads its format, can chat with a checkpoint folder as we do.
 
 The chat template is given inline and the tokenizer's class is the plain one, which readers of every version know;
-transformers 5 itself would write a class name and a separate template file that older ones do not.
+transformers 5 itself would write a class name and a separate template file that older ones do not. `chat.json` names
+the form for lumilab itself, so that a checkpoint is asked as it was taught.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from lumilab.artifact import canonical_json
-from lumilab.posttraining.template import CHATML_JINJA
-from lumilab.tokenizer import special_tokens
+from lumilab.errors import ConfigError, DamageError
+from lumilab.posttraining.jinja import jinja_template
+from lumilab.posttraining.templates import DEFAULT, ChatForm
 from lumilab.tokenizer.load import Tokenizer
 
+FORM_FILE = "chat.json"
 
-def chat_files(tokenizer: Tokenizer, context: int) -> dict[str, bytes]:
-    """tokenizer_config.json and generation_config.json.
+
+def chat_files(tokenizer: Tokenizer, context: int, form: ChatForm = DEFAULT) -> dict[str, bytes]:
+    """tokenizer_config.json, generation_config.json and chat.json.
 
     Args:
         tokenizer: the checkpoint's.
         context: most tokens the model can read.
+        form: how the model was taught to chat.
+
+    Raises:
+        InputError, MismatchError: the tokenizer lacks a special token that the form needs.
     """
+    names = tokenizer.special_names
+    end, pad = form.template.end_id(tokenizer), form.template.special_id("pad", tokenizer)
+    others = {f"{role}_token": tokenizer.roles[role] for role in ("bos", "unk") if role in tokenizer.roles}
     tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "chat_template": CHATML_JINJA,
-        "bos_token": special_tokens.BOS,
-        "eos_token": special_tokens.IM_END,
-        "pad_token": special_tokens.PAD,
-        "unk_token": special_tokens.UNK,
+        "chat_template": jinja_template(tokenizer, form),
+        **others,
+        "eos_token": names[end],
+        "pad_token": names[pad],
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
     }
     generation_config = {
         "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": [tokenizer.im_end_id, tokenizer.eos_id],
-        "pad_token_id": tokenizer.pad_id,
+        "eos_token_id": list(dict.fromkeys((end, tokenizer.eos_id))),
+        "pad_token_id": pad,
     }
-    contents = {"tokenizer_config.json": tokenizer_config, "generation_config.json": generation_config}
+    stored = {"template": form.template.name, "think": form.think}
+    contents = {
+        "tokenizer_config.json": tokenizer_config, "generation_config.json": generation_config, FORM_FILE: stored,
+    }  # fmt: skip
     return {name: canonical_json(content, indent=2) + b"\n" for name, content in contents.items()}
+
+
+def stored_form(checkpoint: Path) -> ChatForm:
+    """The form that a checkpoint was taught; ChatML for one that names none.
+
+    Raises:
+        DamageError: its chat.json cannot be read.
+    """
+    path = checkpoint / FORM_FILE
+    try:
+        stored = json.loads(path.read_bytes())
+        return ChatForm.named(stored["template"], stored["think"])
+    except FileNotFoundError:
+        return DEFAULT
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
+        raise DamageError(
+            f"The form in which this model chats cannot be read: {error}", where=str(path), mend="restore the file."
+        ) from error

@@ -17,19 +17,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lumilab.artifact import Artifact, ArtifactBuilder, RawFile, canonical_json, record_raw_files
-from lumilab.corpus.document import BadRecord
+from lumilab.corpus.document import BadRecord, Skipped
 from lumilab.corpus.sources.source import RawPath, Unchanged, inventory
 from lumilab.dataset.order import order_key
 from lumilab.dataset.shards import token_dtype
 from lumilab.dataset.split import TRAIN, VALIDATION, splitter
 from lumilab.errors import InputError
 from lumilab.posttraining.examples import ExampleWriter
-from lumilab.posttraining.messages import Conversation, fingerprint_of
+from lumilab.posttraining.messages import SYSTEM, Conversation, fingerprint_of
 from lumilab.posttraining.samples import Samples
-from lumilab.posttraining.sources import ConversationSource, conversations_identity, open_sources
+from lumilab.posttraining.sources import OpenSource, conversations_identity, open_sources
 from lumilab.posttraining.tally import Tally
 from lumilab.posttraining.template import Rendered, render_many
-from lumilab.recipe.schema import ConversationsConfig
+from lumilab.posttraining.templates import ChatForm
+from lumilab.recipe.conversations import ConversationsConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.work.context import WorkContext
 from lumilab.work.stopping import StopRequest
@@ -41,14 +42,14 @@ RENDERED_TOGETHER = 256  # conversations
 __all__ = ["build_conversations", "conversations_identity", "raw_inventory"]
 
 
-def raw_inventory(config: ConversationsConfig) -> tuple[list[RawFile], dict[str, Path]]:
-    """Every raw file with its hash, and the folder of each root; reads all of them.
+def raw_inventory(config: ConversationsConfig) -> tuple[list[RawFile], dict[str, Path | str]]:
+    """Every raw file with its hash, and where each root is; reads all that are on this machine.
 
     Raises:
         InputError: a configured path does not exist or holds nothing readable.
         ConfigError: two sources have one name.
     """
-    return inventory(_raw_paths(open_sources(config)))
+    return _inventory(open_sources(config))
 
 
 def build_conversations(
@@ -67,12 +68,15 @@ def build_conversations(
     Raises:
         InputError: raw data is missing or changed while it was read, or there is nothing to train on.
         ConfigError: two sources have one name.
+        MismatchError: the tokenizer lacks what the template needs.
         Interrupted: a stop was requested.
     """
     encoder = Tokenizer.load(tokenizer.path)
+    form = ChatForm.named(config.template, config.think)
+    form.template.end_id(encoder)  # better now than after all has been read
     sources = open_sources(config)
-    paths = _raw_paths(sources)
-    unchanged = Unchanged(paths)
+    weights = {source.name: source.weight for source in sources}
+    unchanged = Unchanged(_raw_paths(sources))
     with ArtifactBuilder(
         target,
         kind=KIND,
@@ -85,7 +89,7 @@ def build_conversations(
         },
         inputs={"tokenizer": tokenizer},
     ) as builder:
-        files, roots = inventory(paths)
+        files, roots = _inventory(sources)
         tally, samples = Tally(), Samples(encoder)
         split_of = splitter(seed, config.validation_share)
         with builder.open(QUARANTINE) as quarantine, ExitStack() as stack:
@@ -94,13 +98,17 @@ def build_conversations(
                 for split in (TRAIN, VALIDATION)
             }
             read = _distinct(_read(sources, tally, quarantine, context.stop), tally)
-            taken = _limited(read, config.limit, seed, tally)
-            for conversation, rendered in _render(taken, encoder, config.max_tokens or window, tally, context):
+            taken = _limited(_long_enough(read, config.min_turns, tally), config.limit, seed, tally)
+            lengths = range(config.min_tokens, (config.max_tokens or window) + 1)
+            for conversation, rendered in _render(taken, encoder, form, lengths, tally, context):
                 split = split_of(conversation.split_key)
-                writers[split].add(rendered)
+                copies = _copies(conversation, weights[conversation.source], seed) if split == TRAIN else 1
+                for _ in range(copies):
+                    writers[split].add(rendered)
                 samples.offer(conversation, rendered, split)
-                tally.keep(conversation.source)
+                tally.keep(conversation.source, copies)
         _check_enough(writers, tally, sources)
+        tally.check(config.max_bad_share, {path.root: path.folder for path in _raw_paths(sources)})
         unchanged.check()
         record_raw_files(builder, files, roots)
         builder.write_json("samples.json", samples.summary())
@@ -112,19 +120,31 @@ def build_conversations(
         return builder.publish(replace=True)
 
 
-def _raw_paths(sources: Sequence[ConversationSource]) -> list[RawPath]:
+def _raw_paths(sources: Sequence[OpenSource]) -> list[RawPath]:
     return [path for source in sources for path in source.raw_paths()]
 
 
+def _inventory(sources: Sequence[OpenSource]) -> tuple[list[RawFile], dict[str, Path | str]]:
+    files, folders = inventory(_raw_paths(sources))
+    roots: dict[str, Path | str] = dict(folders)
+    for source in sources:
+        remote, addresses = source.remote_files()
+        files += remote
+        roots |= addresses
+    return files, roots
+
+
 def _read(
-    sources: Sequence[ConversationSource], tally: Tally, quarantine: BinaryIO, stop: StopRequest
+    sources: Sequence[OpenSource], tally: Tally, quarantine: BinaryIO, stop: StopRequest
 ) -> Iterator[Conversation]:
     """What the sources hold; rows that are no conversations go to the quarantine."""
     for source in sources:
         for item in source.read(stop):
             tally.read(source.name)
-            if isinstance(item, BadRecord):
+            if isinstance(item, Skipped):
                 tally.drop(source.name, item.reason)
+            elif isinstance(item, BadRecord):
+                tally.refuse(source.name, item)
                 quarantine.write(canonical_json({"source": source.name, **asdict(item)}) + b"\n")
             else:
                 yield item
@@ -140,6 +160,21 @@ def _distinct(conversations: Iterable[Conversation], tally: Tally) -> Iterator[C
         else:
             seen.add(fingerprint)
             yield conversation
+
+
+def _long_enough(conversations: Iterable[Conversation], least: int, tally: Tally) -> Iterator[Conversation]:
+    """Those with at least so many messages besides the system's."""
+    for conversation in conversations:
+        if sum(message.role != SYSTEM for message in conversation.messages) >= least:
+            yield conversation
+        else:
+            tally.drop(conversation.source, f"fewer than {least} messages")
+
+
+def _copies(conversation: Conversation, weight: float, seed: int) -> int:
+    """How often a conversation is in the training split: a weight of 2.5 is two or three times, by its id."""
+    whole = int(weight)
+    return whole + (order_key(seed, "weight", conversation.id) < (weight - whole) * 2**64)
 
 
 def _limited(
@@ -162,23 +197,30 @@ def _limited(
 
 
 def _render(
-    conversations: Iterable[Conversation], tokenizer: Tokenizer, longest: int, tally: Tally, context: WorkContext
+    conversations: Iterable[Conversation],
+    tokenizer: Tokenizer,
+    form: ChatForm,
+    lengths: range,
+    tally: Tally,
+    context: WorkContext,
 ) -> Iterator[tuple[Conversation, Rendered]]:
-    """Ids and mask of each conversation that is not too long."""
+    """Ids and mask of each conversation of a wanted length."""
     waiting = iter(conversations)
     with context.report.task("Rendering conversations", unit="conversations") as task:
         while batch := list(islice(waiting, RENDERED_TOGETHER)):
             context.stop.check()
-            rendered = render_many([conversation.messages for conversation in batch], tokenizer)
+            rendered = render_many([conversation.messages for conversation in batch], tokenizer, form)
             for conversation, example in zip(batch, rendered, strict=True):
-                if len(example.ids) <= longest:
+                if len(example.ids) in lengths:
                     yield conversation, example
+                elif len(example.ids) < lengths.start:
+                    tally.drop(conversation.source, f"shorter than {lengths.start} tokens")
                 else:
-                    tally.drop(conversation.source, f"longer than {longest} tokens")
+                    tally.drop(conversation.source, f"longer than {lengths.stop - 1} tokens")
             task.advance(len(batch))
 
 
-def _check_enough(writers: dict[str, ExampleWriter], tally: Tally, sources: Sequence[ConversationSource]) -> None:
+def _check_enough(writers: dict[str, ExampleWriter], tally: Tally, sources: Sequence[OpenSource]) -> None:
     if writers[TRAIN].conversations:
         return
     if writers[VALIDATION].conversations:

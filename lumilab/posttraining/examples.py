@@ -21,6 +21,7 @@ from lumilab.dataset.arrays import ArrayWriter
 from lumilab.errors import DamageError
 from lumilab.posttraining.packing import pack
 from lumilab.posttraining.template import Rendered
+from lumilab.posttraining.templates import ChatForm
 from lumilab.training.objective import UNTRAINED, Batch
 
 IDS, TRAINED, ENDS = "ids.npy", "trained.npy", "ends.npy"
@@ -72,6 +73,12 @@ class Examples:
         """How many places of a window each conversation takes: its tokens but the last, which is only predicted."""
         lengths: list[int] = (np.diff(self.ends, prepend=0) - 1).tolist()
         return lengths
+
+
+def form_of(conversations: Artifact) -> ChatForm:
+    """The form in which the conversations of an artifact were rendered."""
+    config = conversations.manifest.config["conversations"]
+    return ChatForm.named(config["template"], config.get("think", "train"))
 
 
 class ExampleWriter:

@@ -19,7 +19,7 @@ from lumilab.dataset.split import TRAIN, VALIDATION
 from lumilab.errors import MismatchError
 from lumilab.model import Transformer
 from lumilab.posttraining.chat_files import chat_files
-from lumilab.posttraining.examples import Examples, PackedWindows
+from lumilab.posttraining.examples import Examples, PackedWindows, form_of
 from lumilab.recipe.schema import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
@@ -70,6 +70,7 @@ def sft(
             where=str(base.path),
             mend="lower dataset.window, or begin with a checkpoint of a larger model.context.",
         )
+    form = form_of(conversations)
     objective = AnswerTokens(conversations, window, config, seed, known.pad_id)
     context.report.say(f"  {objective.describe()}", style="dim")
     return train_stage(
@@ -83,8 +84,8 @@ def sft(
         target=target,
         context=context,
         sampler=sampler,
-        files=chat_files(known, loaded.config.context),
-        eos_id=known.im_end_id,
+        files=chat_files(known, loaded.config.context, form),
+        eos_id=form.template.end_id(known),
     )
 
 

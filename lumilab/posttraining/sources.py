@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
-from lumilab.corpus.document import BadRecord
-from lumilab.corpus.readers.documents import rows
+from lumilab.artifact import RawFile
+from lumilab.corpus.document import BadRecord, Skipped
 from lumilab.corpus.sources.finding import path_names
-from lumilab.corpus.sources.local_files import LocalFiles
 from lumilab.corpus.sources.python_installation import interpreter
 from lumilab.corpus.sources.python_library import PythonLibrary, docstrings
 from lumilab.corpus.sources.source import RawPath
-from lumilab.errors import ConfigError, InputError
+from lumilab.errors import ConfigError
 from lumilab.posttraining.docstring_questions import docstring_conversations
+from lumilab.posttraining.instructions import Found, parse_alpaca, parse_columns, parse_dolly, parse_lima
 from lumilab.posttraining.messages import Conversation, Malformed, Message, fingerprint_of, parse_messages
-from lumilab.recipe.corpus import FilesSource, PythonSource
-from lumilab.recipe.schema import ConversationsConfig, DocstringConversations, MessagesConversations
+from lumilab.posttraining.pairs import (
+    LeftOut,
+    Pair,
+    chosen_of,
+    good_of,
+    parse_hh,
+    parse_prompt,
+    parse_ultrafeedback,
+)
+from lumilab.posttraining.rows import Row, Rows, open_rows
+from lumilab.posttraining.sharegpt import parse_sharegpt
+from lumilab.posttraining.trees import TreePaths
+from lumilab.recipe.conversations import (
+    AlpacaConversations,
+    ColumnsConversations,
+    ConversationsConfig,
+    ConversationSource,
+    DocstringConversations,
+    DollyConversations,
+    HHPairs,
+    JudgedConversations,
+    LimaConversations,
+    OasstConversations,
+    PairSource,
+    PromptPairs,
+    RowConversations,
+    ShareGPTConversations,
+    UltraFeedbackPairs,
+)
+from lumilab.recipe.corpus import PythonSource
 from lumilab.recipe.section import identity
 from lumilab.work.stopping import StopRequest
 
 ID_DIGITS = 32  # hexadecimal, of a conversation's fingerprint
 
+Read = Conversation | BadRecord | Skipped
 
-class ConversationSource(Protocol):
-    """A configured source."""
+
+class OpenSource(Protocol):
+    """A configured source, with its raw files found."""
 
     name: str
+    weight: float
 
     def raw_paths(self) -> Sequence[RawPath]:
-        """Every file the source reads, in reading order."""
+        """Every file on this machine that the source reads, in reading order."""
         ...
 
-    def read(self, stop: StopRequest) -> Iterator[Conversation | BadRecord]:
-        """The conversations in a fixed order, and the rows that are none; honours the stop request between them."""
+    def remote_files(self) -> tuple[Sequence[RawFile], Mapping[str, str]]:
+        """Those that are elsewhere, and the address of their root."""
+        ...
+
+    def read(self, stop: StopRequest) -> Iterator[Read]:
+        """The conversations in a fixed order, the rows that are none, and those that are not wanted; honours the stop
+        request between them."""
         ...
 
 
@@ -46,62 +84,170 @@ class LibraryQuestions:
 
     def __init__(self, config: DocstringConversations) -> None:
         self.name = config.name
+        self.weight = config.weight
         self._library = PythonLibrary(PythonSource(name=config.name, documentation=False, code=False))
 
     def raw_paths(self) -> Sequence[RawPath]:
         return self._library.raw_paths()
 
-    def read(self, stop: StopRequest) -> Iterator[Conversation | BadRecord]:
+    def remote_files(self) -> tuple[Sequence[RawFile], Mapping[str, str]]:
+        return [], {}
+
+    def read(self, stop: StopRequest) -> Iterator[Read]:
         for conversation in docstring_conversations(self.name, docstrings(stop)):
             stop.check()
             yield conversation
 
 
-class RowFiles:
-    """JSON-lines files with one conversation a row.
+@dataclass(frozen=True)
+class Limits:
+    """How large a conversation of a row may be."""
 
-    A conversation's id is a hash of its messages, so where it stands in which file makes no difference to its split.
+    turns: int
+    characters: int
+
+    def check(self, messages: Sequence[Message]) -> None:
+        """Raises Malformed for a larger one."""
+        if len(messages) > self.turns:
+            raise Malformed(
+                f"more than {self.turns} messages", f"the row has {len(messages):,}; conversations.max_turns is less"
+            )
+        for number, message in enumerate(messages, start=1):
+            length = len(message.content) + len(message.thinking or "")
+            if length > self.characters:
+                raise Malformed(
+                    f"a message of more than {self.characters:,} characters",
+                    f"message {number} has {length:,}; conversations.max_message is less",
+                )
+
+
+class RowSource:
+    """Conversations made of rows.
+
+    A conversation's id is a hash of its messages, so where it stands in which file makes no difference to its split;
+    several from one row are told apart by a number and stay on one side.
 
     Args:
-        name: of the source.
-        paths: files, folders and globs.
-        parse: from a row to its messages; raises Malformed.
+        section: of the recipe.
+        limits: larger ones are refused.
 
     Raises:
-        InputError: a path does not exist, or holds no JSON-lines file.
+        InputError: a path does not exist, or holds no file with rows.
     """
 
-    def __init__(self, name: str, paths: Sequence[str], parse: Callable[[Any], tuple[Message, ...]]) -> None:
-        self.name = name
-        self._parse = parse
-        found = LocalFiles(FilesSource(name=name, paths=list(paths))).raw_paths()
-        self._files = [file for file in found if ".jsonl" in file.path.suffixes]
-        if not self._files:
-            raise InputError(
-                "There is no JSON-lines file to read conversations from",
-                where=", ".join(paths),
-                mend="give files that end in .jsonl, .jsonl.gz or .jsonl.zst.",
-            )
+    def __init__(self, section: RowConversations, limits: Limits) -> None:
+        self.name = section.name
+        self.weight = section.weight
+        self._section = section
+        self._limits = limits
+        self._rows: Rows = open_rows(section)
 
     def raw_paths(self) -> Sequence[RawPath]:
-        return self._files
+        return self._rows.raw_paths()
 
-    def read(self, stop: StopRequest) -> Iterator[Conversation | BadRecord]:
-        for file in self._files:
-            with file.path.open("rb") as stream:
-                for row in rows(stream, file.root, file.name):
-                    stop.check()
-                    yield row if isinstance(row, BadRecord) else self._conversation(file, *row)
+    def remote_files(self) -> tuple[Sequence[RawFile], Mapping[str, str]]:
+        return self._rows.remote_files()
 
-    def _conversation(self, file: RawPath, line: int, row: Any) -> Conversation | BadRecord:
+    def read(self, stop: StopRequest) -> Iterator[Read]:
+        for item in self._found(self._rows.read(stop)):
+            stop.check()
+            if isinstance(item, BadRecord):
+                yield item
+            elif isinstance(item, LeftOut):
+                yield Skipped(item.reason)
+            else:
+                yield from self._conversations(*item)
+
+    def _found(self, rows: Iterable[Row | BadRecord]) -> Iterator[tuple[Row, Found] | BadRecord | LeftOut]:
+        if isinstance(self._section, OasstConversations):
+            yield from TreePaths(self._section.replies, self._section.language).read(rows)
+            return
+        parse = parser_of(self._section)
+        for row in rows:
+            if isinstance(row, BadRecord):
+                yield row
+                continue
+            try:
+                yield row, parse(row.value)
+            except Malformed as error:
+                yield row.refused(error.reason, error.detail)
+            except LeftOut as left:
+                yield left
+
+    def _conversations(self, row: Row, found: Found) -> Iterator[Conversation | BadRecord]:
+        group = fingerprint_of(found[0]).hex()[:ID_DIGITS]
+        for number, messages in enumerate(found):
+            try:
+                self._limits.check(messages)
+            except Malformed as error:
+                yield row.refused(error.reason, error.detail)
+            else:
+                place = f"#{number}" if len(found) > 1 else ""
+                yield Conversation(f"{self.name}:{group}{place}", self.name, messages)
+
+
+def parser_of(section: RowConversations) -> Callable[[Any], Found]:
+    """What makes conversations of a row of this kind; it raises Malformed, and LeftOut for what is not wanted."""
+    parse: Callable[[Any], Found]
+    match section:
+        case AlpacaConversations():
+            parse = partial(parse_alpaca, joint=section.joint)
+        case DollyConversations():
+            parse = partial(parse_dolly, joint=section.joint)
+        case LimaConversations():
+            parse = parse_lima
+        case ShareGPTConversations():
+            parse = parse_sharegpt
+        case ColumnsConversations():
+            parse = partial(parse_columns, question=section.question, answer=section.answer, system=section.system)
+        case HHPairs() | UltraFeedbackPairs() | PromptPairs():
+            parse = partial(_chosen, parse_pair=pair_parser_of(section))
+        case JudgedConversations():
+            parse = good_of
+        case _:
+            parse = _one
+    return parse
+
+
+def _one(row: Any) -> Found:
+    return [parse_messages(row)]
+
+
+def _chosen(row: Any, parse_pair: Callable[[Any], Pair]) -> Found:
+    return chosen_of(parse_pair(row))
+
+
+def pair_parser_of(section: PairSource) -> Callable[[Any], Pair]:
+    """What makes a pair of a row of this kind; it raises Malformed."""
+    match section:
+        case HHPairs():
+            return parse_hh
+        case UltraFeedbackPairs():
+            return parse_ultrafeedback
+        case PromptPairs():
+            return parse_prompt
+
+
+def read_pairs(section: PairSource, rows: Rows, stop: StopRequest) -> Iterator[Pair | BadRecord]:
+    """The pairs of a preference source in a fixed order, and the rows that are none.
+
+    Args:
+        section: of the recipe.
+        rows: `open_rows(section)`.
+        stop: honoured between rows.
+    """
+    parse = pair_parser_of(section)
+    for row in rows.read(stop):
+        if isinstance(row, BadRecord):
+            yield row
+            continue
         try:
-            messages = self._parse(row)
+            yield parse(row.value)
         except Malformed as error:
-            return BadRecord(file.root, file.name, line, error.reason)
-        return Conversation(f"{self.name}:{fingerprint_of(messages).hex()[:ID_DIGITS]}", self.name, messages)
+            yield row.refused(error.reason, error.detail)
 
 
-def open_sources(config: ConversationsConfig) -> list[ConversationSource]:
+def open_sources(config: ConversationsConfig) -> list[OpenSource]:
     """The configured sources, with their raw files found.
 
     Raises:
@@ -116,13 +262,14 @@ def open_sources(config: ConversationsConfig) -> list[ConversationSource]:
             where="conversations.sources",
             mend="give each source a `name` of its own.",
         )
-    return [_open(section) for section in config.sources]
+    limits = Limits(config.max_turns, config.max_message)
+    return [_open(section, limits) for section in config.sources]
 
 
-def _open(section: DocstringConversations | MessagesConversations) -> ConversationSource:
+def _open(section: ConversationSource, limits: Limits) -> OpenSource:
     if isinstance(section, DocstringConversations):
         return LibraryQuestions(section)
-    return RowFiles(section.name, section.paths, parse_messages)
+    return RowSource(section, limits)
 
 
 def conversations_identity(config: ConversationsConfig) -> dict[str, Any]:
@@ -130,7 +277,7 @@ def conversations_identity(config: ConversationsConfig) -> dict[str, Any]:
     interpreter itself is a source, which one it is. Goes into the digest and into the stage's key."""
     values = identity(config)
     for section, source in zip(values["sources"], config.sources, strict=True):
-        if isinstance(source, MessagesConversations):
+        if isinstance(source, RowConversations):
             section["paths"] = path_names(source.paths)
     if any(isinstance(source, DocstringConversations) for source in config.sources):
         values["interpreter"] = interpreter()

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from lumilab.corpus.document import BadRecord
+from lumilab.errors import InputError
+from lumilab.posttraining.rows import RefusedRow, place_of
+
+EXAMPLES = 3  # refused rows of a source that are shown
 
 
 class Tally:
@@ -13,15 +20,46 @@ class Tally:
     def __init__(self) -> None:
         self._read: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
+        self._examples: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._first_refused: dict[str, list[BadRecord]] = {}
         self._dropped: dict[str, Counter[str]] = {}
 
     def read(self, source: str) -> None:
         """One more was met."""
         self._read[source] += 1
 
-    def keep(self, source: str) -> None:
-        """One more became an example."""
+    def keep(self, source: str, examples: int = 1) -> None:
+        """One more was kept and became so many examples, by its source's weight."""
         self._kept[source] += 1
+        self._examples[source] += examples
+
+    def refuse(self, source: str, row: BadRecord) -> None:
+        """One more was no conversation."""
+        self.drop(source, row.reason)
+        self._refused[source] += 1
+        shown = self._first_refused.setdefault(source, [])
+        if len(shown) < EXAMPLES:
+            shown.append(row)
+
+    def check(self, max_bad_share: float, folders: Mapping[str, Path]) -> None:
+        """Compares the share of refused rows of each source with what is allowed.
+
+        Raises:
+            InputError: a source has more.
+        """
+        for source, refused in self._refused.items():
+            if refused <= max_bad_share * self._read[source]:
+                continue
+            shown = "; ".join(f"{place_of(row, folders)}: {_explained(row)}" for row in self._first_refused[source])
+            raise InputError(
+                f"{refused:,} of {self._read[source]:,} rows of the source {source!r} are no conversations "
+                f"({refused / self._read[source]:.1%}, where conversations.max_bad_share allows {max_bad_share:.1%}): "
+                f"{shown}{'; ...' if refused > EXAMPLES else ''}",
+                where=f"source {source!r}",
+                mend="see that `kind` is the form of these rows, mend or remove them, or raise "
+                "conversations.max_bad_share.",
+            )
 
     def drop(self, source: str, reason: str) -> None:
         """One more was left out."""
@@ -34,6 +72,7 @@ class Tally:
                 source: {
                     "read": count,
                     "kept": self._kept[source],
+                    "examples": self._examples[source],
                     "dropped": dict(sorted(self._dropped.get(source, Counter()).items())),
                 }
                 for source, count in self._read.items()
@@ -46,3 +85,7 @@ class Tally:
             reasons = self._dropped.get(source, Counter()).most_common()
             dropped = "; dropped: " + ", ".join(f"{number:,} {reason}" for reason, number in reasons) if reasons else ""
             yield f"{source}: {self._kept[source]:,} of {count:,} conversations kept{dropped}"
+
+
+def _explained(row: BadRecord) -> str:
+    return f"{row.reason} ({row.detail})" if isinstance(row, RefusedRow) and row.detail else row.reason

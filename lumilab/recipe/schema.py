@@ -1,7 +1,8 @@
 """The recipe: one description of a whole pipeline, from raw text to a model to talk to.
 
 Each field says in one line what it is; `lumi config explain` prints those lines. The corpus's own sections are in
-`recipe/corpus.py` and `recipe/filters.py`, the tokenizer's and the dataset's in files of their names.
+`recipe/corpus.py` and `recipe/filters.py`, those of the tokenizer, the dataset and the conversations in files of their
+names.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lumilab.recipe.conversations import ConversationsConfig
 from lumilab.recipe.corpus import CorpusConfig
 from lumilab.recipe.dataset import DatasetConfig, MixtureConfig
 from lumilab.recipe.section import Count, Section, Share, runtime, setting
@@ -119,37 +121,7 @@ class TrainingConfig(Section):
         return self
 
 
-# --- conversations, evaluation, generation -----------------------------------------------------------------------
-
-
-class DocstringConversations(Section):
-    """Questions about the Python library, answered by its docstrings."""
-
-    kind: Literal["docstrings"] = setting("docstrings", "built from the running interpreter's docstrings")
-    name: str = setting("docstrings", "name written into each conversation")
-
-
-class MessagesConversations(Section):
-    """Conversations in the messages format, one JSON object a line."""
-
-    kind: Literal["messages"] = setting("messages", 'JSON lines with {"messages": [{"role", "content"}, ...]}')
-    name: str = setting("messages", "name written into each conversation")
-    paths: list[str] = setting(
-        ..., "files, folders or globs; relative paths start at the recipe's folder", min_length=1
-    )
-
-
-ConversationSource = Annotated[DocstringConversations | MessagesConversations, Field(discriminator="kind")]
-
-
-class ConversationsConfig(Section):
-    """Raw conversations to rendered examples with a mask of what is trained."""
-
-    sources: list[ConversationSource] = setting(..., "where the conversations come from", min_length=1)
-    template: Literal["chatml"] = setting("chatml", "how messages become tokens")
-    max_tokens: int | None = setting(None, "longer conversations are dropped; null for the window's length", ge=8)
-    validation_share: float = setting(0.1, "share of the conversations kept for validation", gt=0, lt=1)
-    limit: int | None = setting(None, "keep at most this many conversations (for trials)", ge=1)
+# --- evaluation, generation --------------------------------------------------------------------------------------
 
 
 class SamplingConfig(Section):

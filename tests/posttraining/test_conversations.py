@@ -19,7 +19,7 @@ from lumilab.posttraining.conversations import build_conversations, conversation
 from lumilab.posttraining.examples import Examples
 from lumilab.posttraining.messages import parse_messages
 from lumilab.posttraining.template import render
-from lumilab.recipe.schema import ConversationsConfig, MessagesConversations
+from lumilab.recipe.conversations import ConversationsConfig, MessagesConversations
 from lumilab.tokenizer.load import Tokenizer
 
 Build = Callable[..., Artifact]
@@ -45,7 +45,9 @@ def reported() -> list[str]:
 def build(tokenizer_artifact: Artifact, tmp_path: Path, reported: list[str]) -> Build:
     def run(*paths: Path, name: str = "out", seed: int = 1, window: int = 96, **values: Any) -> Artifact:
         config = ConversationsConfig(
-            sources=[MessagesConversations(paths=[str(path) for path in paths])], validation_share=0.25
+            sources=[MessagesConversations(paths=[str(path) for path in paths])],
+            validation_share=0.25,
+            max_bad_share=0.5,
         ).model_copy(update=values)
         context, said = quiet_context()
         artifact = build_conversations(config, window, seed, tokenizer_artifact, tmp_path / name, context)
@@ -237,7 +239,7 @@ def test_a_missing_file_is_named(build: Build, tmp_path: Path) -> None:
 
 def test_a_folder_without_rows_is_refused(build: Build, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no conversation")
-    with pytest.raises(InputError, match="no JSON-lines file"):
+    with pytest.raises(InputError, match="no file with rows"):
         build(tmp_path / "notes.txt")
 
 

@@ -8,6 +8,7 @@ tasks by shares of its row groups, which each task finds in the footer on its ow
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +88,19 @@ class HubDataset:
     def raw_files(self) -> list[RawFile]:
         """The raw files as the hub lists them, whether they are here or not: their identity without reading them."""
         return self._raw_files
+
+    @contextmanager
+    def opened(self, file: HubFile, stop: StopRequest) -> Iterator[BinaryIO]:
+        """One of the record's files, as a seekable stream: for what is no text, such as conversations."""
+        if self._folder is not None:
+            with (self._folder / file.name).open("rb") as stream:
+                yield stream
+            return
+        assert self._hub is not None
+        hub = Hub(Manners(self._patience, stop), self._hub.endpoint)
+        whole = format_of(file.name) not in PARQUET
+        with RemoteStream(hub, self._record.repository, self._record.commit, file, whole=whole) as remote:
+            yield cast(BinaryIO, remote)
 
     def parts(self) -> list[Part]:
         """One part: the rows of all files."""
