@@ -69,6 +69,11 @@ class Examples:
         ids = self.ids[start:end].astype(np.int64)
         return ids[:-1], np.where(self.trained[start + 1 : end] != 0, ids[1:], UNTRAINED)
 
+    def rendered(self, index: int) -> Rendered:
+        """One conversation as the renderer made it."""
+        start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])
+        return Rendered(self.ids[start:end].tolist(), [flag != 0 for flag in self.trained[start:end].tolist()])
+
     def lengths(self) -> list[int]:
         """How many places of a window each conversation takes: its tokens but the last, which is only predicted."""
         lengths: list[int] = (np.diff(self.ends, prepend=0) - 1).tolist()

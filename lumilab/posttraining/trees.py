@@ -101,7 +101,7 @@ def _tree(fields: dict[str, Any]) -> _Node:
 
 def _node(fields: dict[str, Any]) -> _Node:
     role = fields.get("role")
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise Malformed("unknown role", f"a message has role {role!r}; known are {', '.join(_ROLES)}")
     rank, language = fields.get("rank"), fields.get("lang")
     return _Node(
