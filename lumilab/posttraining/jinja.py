@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 from functools import partial
 
+from lumilab.posttraining.messages import END_THINK, THINK
 from lumilab.posttraining.templates import ChatForm, Template, parts_of
 from lumilab.tokenizer.load import Tokenizer
 
@@ -70,7 +71,7 @@ def _answer(template: Template, form: ChatForm, tokenizer: Tokenizer) -> str:
         outside, lead = _emitted(lead), '""'
     if not _thinks(template, tokenizer):
         return answer + outside + _said(f"{lead} + answer + {end}")
-    opening, closing = text("{think}"), text("{end_think}")
+    opening, closing = json.dumps(THINK), json.dumps(END_THINK)
     found = (
         "{%- set thinking = message['reasoning_content'] if message['reasoning_content'] is string else '' %}"
         + answer
