@@ -22,6 +22,7 @@ from lumilab.cli import (
     pack,
     quickstart,
     run,
+    sft,
     tokenizer,
     verify,
 )
@@ -48,6 +49,7 @@ app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(config.app, name="config")
 app.command("pack")(pack.pack)
+app.command("sft")(sft.sft)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("generate")(generate.generate)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -18,6 +20,10 @@ def chat(
     repetition_penalty: RepetitionPenalty = 1.1,
     max_tokens: MaxTokens = 200,
     seed: Seed = 0,
+    think: Annotated[bool, typer.Option("--think/--hide-think", help="Show what the model thinks, or hide it.")] = True,
+    think_budget: Annotated[
+        int | None, typer.Option(help="Tokens it may think before it has to answer; any number otherwise.", min=0)
+    ] = None,
 ) -> None:
     """Talk with a trained model. An empty line starts a new conversation; Ctrl-D leaves."""
     from lumilab.cli.streaming import show
@@ -39,7 +45,13 @@ def chat(
     checkpoint = find_checkpoint(path)
     console = Console(stderr=True, highlight=False)
     engine = Engine.load(checkpoint.path)
-    session = ChatSession(engine, sampling, notify=lambda notice: console.print(Text(notice, style="yellow")))
+    session = ChatSession(
+        engine,
+        sampling,
+        notify=lambda notice: console.print(Text(notice, style="yellow")),
+        thoughts_shown=think,
+        think_budget=think_budget,
+    )
     interactive = sys.stdin.isatty()
     if interactive:
         console.print(
