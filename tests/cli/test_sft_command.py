@@ -7,7 +7,7 @@ from pathlib import Path
 from tiny_pipeline import digests, lumi
 
 
-def test_show_mask_prints_examples_and_trains_nothing(copy: Path) -> None:
+def test_show_mask_prints_examples_and_does_not_fine_tune(copy: Path) -> None:
     before = digests(copy / "run")
     done = lumi("sft", copy / "recipe.yaml", "--show-mask", "--examples", "2", "--out", "run", cwd=copy, check=0)
     assert done.stdout.count("⟦") == done.stdout.count("⟧") == 2
