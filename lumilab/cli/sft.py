@@ -17,9 +17,7 @@ def sft(
     overrides: Overrides = None,
     show_mask: Annotated[
         bool,
-        typer.Option(
-            "--show-mask", help="Print examples with what is trained marked, and stop before training on them."
-        ),
+        typer.Option("--show-mask", help="Print examples with what is trained marked; train on none of them."),
     ] = False,
     examples: Annotated[int, typer.Option(help="How many examples --show-mask prints.", min=1)] = 3,
     out: Out = None,
