@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lumilab.model import Transformer, initialise
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
 
 VOCABULARY = 97
 

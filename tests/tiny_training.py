@@ -11,8 +11,8 @@ from tiny_model import QWEN3, VOCABULARY
 from torch import Tensor
 
 from lumilab.model import Transformer, initialise
-from lumilab.recipe.schema import OptimizerConfig, TrainingConfig
 from lumilab.recipe.section import identity
+from lumilab.recipe.training import OptimizerConfig, TrainingConfig
 from lumilab.training.objective import UNTRAINED, Batch, summed_cross_entropy
 from lumilab.training.states import StateFolder
 

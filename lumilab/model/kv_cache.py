@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lumilab.errors import InputError
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
 
 
 class KVCache:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lumilab.model.blockwise import blockwise_causal_attention
 from lumilab.model.kv_cache import KVCache
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
 
 
 class RMSNorm(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lumilab.errors import InputError
 from lumilab.model.kv_cache import KVCache
 from lumilab.model.layers import Block, Context, RMSNorm, rotary_table
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
 
 
 class Body(nn.Module):

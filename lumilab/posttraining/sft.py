@@ -20,7 +20,7 @@ from lumilab.errors import MismatchError
 from lumilab.model import Transformer
 from lumilab.posttraining.chat_files import chat_files
 from lumilab.posttraining.examples import Examples, PackedWindows
-from lumilab.recipe.schema import TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.loop import Sampler

@@ -16,7 +16,7 @@ import torch
 from lumilab.artifact import Artifact, ArtifactBuilder, canonical_json
 from lumilab.errors import DamageError, MismatchError
 from lumilab.model import Transformer, hf_config, parameter_shapes
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
 from lumilab.tokenizer import special_tokens
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.weights import FILE_NAME, check_shapes, load_tensors, save_tensors

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from lumilab.errors import ResourceError
-from lumilab.recipe.schema import TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
 WORTH_COMPILING = {"cpu": 1e13, "cuda": 1e16}  # operations: about a minute's work; compiling takes half a minute

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lumilab.errors import ConfigError, InputError, TimeLimitReached
 from lumilab.model import Transformer
-from lumilab.recipe.schema import TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 from lumilab.training.hardware import Hardware, keep_freed_memory, memory_explained, repeatable, resolve
 from lumilab.training.objective import Batch, Objective
 from lumilab.training.optimizers import TrainingOptimizer

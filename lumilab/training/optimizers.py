@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lumilab.errors import MismatchError
-from lumilab.recipe.schema import OptimizerConfig
+from lumilab.recipe.training import OptimizerConfig
 from lumilab.training.muon import Muon
 
 FUSED_DEVICES = ("cpu", "cuda")

@@ -19,7 +19,8 @@ from lumilab.dataset.residency import BatchStream, choose_residency, page_locked
 from lumilab.dataset.shards import TokenShards
 from lumilab.dataset.split import TRAIN, VALIDATION
 from lumilab.model import Transformer, initialise
-from lumilab.recipe.schema import ModelConfig, TrainingConfig
+from lumilab.recipe.model import ModelConfig
+from lumilab.recipe.training import TrainingConfig
 from lumilab.training.hardware import resolve_device
 from lumilab.training.loop import Sampler
 from lumilab.training.objective import UNTRAINED, Batch, summed_cross_entropy

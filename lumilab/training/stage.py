@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lumilab.artifact import Artifact
 from lumilab.model import Transformer
-from lumilab.recipe.schema import TrainingConfig
 from lumilab.recipe.section import identity
+from lumilab.recipe.training import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import publish_checkpoint
 from lumilab.training.loop import Sampler, train

@@ -9,7 +9,7 @@ import torch
 from tiny_model import QWEN3, SHAPES, VOCABULARY
 
 from lumilab.model import Transformer, count_parameters, hf_config, initialise, parameter_shapes
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -22,13 +22,8 @@ from lumilab.posttraining.examples import Examples, PackedWindows
 from lumilab.posttraining.messages import ASSISTANT, USER, Message
 from lumilab.posttraining.sft import AnswerTokens, sft
 from lumilab.posttraining.template import render, render_prompt
-from lumilab.recipe.schema import (
-    ConversationsConfig,
-    MessagesConversations,
-    OptimizerConfig,
-    SamplingConfig,
-    TrainingConfig,
-)
+from lumilab.recipe.schema import ConversationsConfig, MessagesConversations, SamplingConfig
+from lumilab.recipe.training import OptimizerConfig, TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.objective import UNTRAINED, summed_cross_entropy

@@ -21,7 +21,7 @@ from tiny_corpus import quiet_context
 from tiny_model import QWEN3
 
 from lumilab.artifact import Artifact
-from lumilab.recipe.schema import TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 from lumilab.training.pretrain import pretrain
 
 

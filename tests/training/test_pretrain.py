@@ -21,8 +21,8 @@ from lumilab.artifact import Artifact, ArtifactBuilder
 from lumilab.dataset.shards import TokenShards
 from lumilab.errors import MismatchError
 from lumilab.model import count_parameters
-from lumilab.recipe.schema import TrainingConfig
 from lumilab.recipe.section import identity
+from lumilab.recipe.training import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.pretrain import NextToken, pretrain

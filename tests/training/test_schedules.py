@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumilab.recipe.schema import ScheduleConfig
+from lumilab.recipe.training import ScheduleConfig
 from lumilab.training.schedules import learning_rate_share
 
 NAMES = ("cosine", "linear", "wsd", "constant")
