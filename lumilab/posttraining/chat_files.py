@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from lumilab.artifact import canonical_json
 from lumilab.posttraining.template import CHATML_JINJA
-from lumilab.tokenizer import special_tokens
 from lumilab.tokenizer.load import Tokenizer
+from lumilab.training.checkpoint import tokenizer_config
 
 
 def chat_files(tokenizer: Tokenizer, context: int) -> dict[str, bytes]:
@@ -19,20 +19,14 @@ def chat_files(tokenizer: Tokenizer, context: int) -> dict[str, bytes]:
         tokenizer: the checkpoint's.
         context: most tokens the model can read.
     """
-    tokenizer_config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "chat_template": CHATML_JINJA,
-        "bos_token": special_tokens.BOS,
-        "eos_token": special_tokens.IM_END,
-        "pad_token": special_tokens.PAD,
-        "unk_token": special_tokens.UNK,
-        "model_max_length": context,
-        "clean_up_tokenization_spaces": False,
-    }
     generation_config = {
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": [tokenizer.im_end_id, tokenizer.eos_id],
         "pad_token_id": tokenizer.pad_id,
     }
-    contents = {"tokenizer_config.json": tokenizer_config, "generation_config.json": generation_config}
-    return {name: canonical_json(content, indent=2) + b"\n" for name, content in contents.items()}
+    return {
+        "tokenizer_config.json": tokenizer_config(
+            tokenizer, context, chat_template=CHATML_JINJA, eos_token=tokenizer.roles["im_end"]
+        ),
+        "generation_config.json": canonical_json(generation_config, indent=2) + b"\n",
+    }

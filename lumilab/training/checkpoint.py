@@ -15,9 +15,8 @@ import torch
 
 from lumilab.artifact import Artifact, ArtifactBuilder, canonical_json
 from lumilab.errors import DamageError, MismatchError
-from lumilab.model import Transformer, hf_config, parameter_shapes
+from lumilab.model import Transformer, family_of, hf_config, own_config, parameter_shapes
 from lumilab.recipe.model import ModelConfig
-from lumilab.tokenizer import special_tokens
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.weights import FILE_NAME, check_shapes, load_tensors, save_tensors
 
@@ -59,32 +58,39 @@ def publish_checkpoint(
     """
     with ArtifactBuilder(target, kind=CHECKPOINT, config=config, inputs=inputs) as builder:
         save_tensors(builder.path(FILE_NAME), model.state_dict())
-        layout = hf_config(
-            model.config,
-            model.vocabulary_size,
-            bos_id=tokenizer.bos_id,
-            eos_id=tokenizer.eos_id if eos_id is None else eos_id,
-            pad_id=tokenizer.pad_id,
-        )
-        builder.write_json("config.json", layout)
+        builder.write_json("config.json", _config_json(model, tokenizer, eos_id))
         builder.write_bytes("tokenizer.json", tokenizer.to_json().encode())
-        named = {"tokenizer_config.json": tokenizer_config(model.config.context)}
+        named = {"tokenizer_config.json": tokenizer_config(tokenizer, model.config.context)}
         for name, content in (named | dict(files or {})).items():
             builder.write_bytes(name, content)
         builder.statistics |= statistics or {}
         return builder.publish(replace=True)
 
 
-def tokenizer_config(context: int) -> bytes:
-    """The tokenizer_config.json with which transformers gives the special tokens their parts."""
+def _config_json(model: Transformer, tokenizer: Tokenizer, eos_id: int | None) -> dict[str, Any]:
+    """What transformers opens the folder with, where the weights' names are those of a family it knows."""
+    if family_of(model.config) not in ("qwen3", "llama"):
+        return own_config(model.config, model.vocabulary_size)
+    eos = tokenizer.eos_id if eos_id is None else eos_id
+    pad = tokenizer.pad_id if "pad" in tokenizer.roles else eos
+    return hf_config(model.config, model.vocabulary_size, bos_id=tokenizer.bos_id, eos_id=eos, pad_id=pad)
+
+
+def tokenizer_config(tokenizer: Tokenizer, context: int, **more: Any) -> bytes:
+    """The tokenizer_config.json with which transformers gives the special tokens their parts.
+
+    Args:
+        tokenizer: knows the names of its special tokens.
+        context: most tokens the model can read.
+        more: further values, which win.
+    """
+    names = {f"{role}_token": tokenizer.roles[role] for role in ("bos", "eos", "pad", "unk") if role in tokenizer.roles}
     values = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": special_tokens.BOS,
-        "eos_token": special_tokens.EOS,
-        "pad_token": special_tokens.PAD,
-        "unk_token": special_tokens.UNK,
+        **names,
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
+        **more,
     }
     return canonical_json(values, indent=2) + b"\n"
 
@@ -123,4 +129,5 @@ def load_model(
         model = Transformer(config, vocabulary_size)
     moved = {name: tensor.to(device=device, dtype=dtype) for name, tensor in tensors.items()}
     model.load_state_dict(moved, assign=True)
+    model.to(device)  # the rotary table is in no file
     return LoadedModel(model, config, identity, artifact)
