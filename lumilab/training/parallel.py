@@ -1,0 +1,273 @@
+"""Training on several devices: one process (a rank) for each, started by torchrun, accelerate or `lumi run --nproc`.
+
+The launcher tells each rank its number in the environment (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT).
+Every rank takes its rows of the global batch and divides its loss by the trained tokens of the *whole* global batch;
+gradients are then summed over the ranks, never averaged, so that a token weighs the same wherever it lies.
+
+- DDP (Li et al. 2020, arXiv 2006.15704): each rank holds everything; the gradients are added up during the last
+  micro-batch's backward pass.
+- FSDP2 (Zhao et al. 2023, arXiv 2304.11277; `fully_shard`): each rank holds some rows of every parameter, of its
+  gradient and of its optimizer state, and a block's weights are gathered for as long as the block computes.
+
+What is wrapped is the loss, as a module, and not the model: an objective may use the model in any way, and as often as
+it likes, in what DDP and FSDP2 see as one forward pass. The model's own code knows nothing of all this. Precision
+stays its own affair: it casts float32 weights where it uses them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from lumilab.errors import ConfigError, LumiError, ResourceError
+from lumilab.model import Transformer
+from lumilab.training.hardware import Hardware
+from lumilab.training.objective import Batch
+from lumilab.work.stopping import StopRequest
+
+PATIENCE = timedelta(minutes=30)  # for a rank that is alive and silent, such as while another writes samples
+FULL = 0.4  # share of a GPU's memory that parameters, gradients and optimizer state may take before they are sharded
+STATE_BYTES = 16  # of a parameter: its float32 value, gradient and two moments
+COMMUNICATION = ("gloo", "nccl", "connection closed by peer", "connection reset", "connection refused")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices of a training, as one rank sees them.
+
+    Attributes:
+        rank, count: which of how many.
+        group: through which the ranks talk, on CPUs; None for the process's default group.
+    """
+
+    rank: int = 0
+    count: int = 1
+    group: Any = None
+
+    @classmethod
+    def of_this_process(cls) -> Devices:
+        """Those of the process group that this process has joined; a single one without a group."""
+        if dist.is_available() and dist.is_initialized():
+            return cls(dist.get_rank(), dist.get_world_size())
+        return cls()
+
+    @property
+    def first(self) -> bool:
+        """Whether this rank is the one that writes logs and reports."""
+        return self.rank == 0
+
+    def apart(self, patience: timedelta = PATIENCE) -> Devices:
+        """The same devices with a channel of their own, for another thread. All ranks call this at the same time."""
+        return self if self.count == 1 else replace(self, group=dist.new_group(backend="gloo", timeout=patience))
+
+    def gathered(self, *values: float) -> list[list[float]]:
+        """The values of every rank, in the order of the ranks: the same list in all of them, exact in float64."""
+        if self.count == 1:
+            return [list(values)]
+        mine = torch.tensor(values, dtype=torch.float64)
+        everyone = [torch.empty_like(mine) for _ in range(self.count)]
+        dist.all_gather(everyone, mine, group=self.group)
+        return [tensor.tolist() for tensor in everyone]
+
+    def summed(self, value: Tensor) -> Tensor:
+        """The sum of each rank's scalar, on the device where it is; nobody waits for the device."""
+        if self.count > 1:
+            dist.all_reduce(value, group=self.group)
+        return value
+
+    def highest(self, value: int) -> int:
+        """The largest over the ranks."""
+        return int(max(row[0] for row in self.gathered(value)))
+
+    def from_first(self, value: int) -> int:
+        """What the first rank has."""
+        return int(self.gathered(value)[0][0])
+
+    def together(self, action: Callable[[], T], what: str) -> T:
+        """Does something that all ranks must be able to do, and waits until all have.
+
+        Raises:
+            ResourceError: another rank could not; it says why itself.
+            Whatever the action raises here.
+        """
+        try:
+            result = action()
+        except BaseException:
+            self.gathered(0)
+            raise
+        failed = [rank for rank, (done,) in enumerate(self.gathered(1)) if not done]
+        if failed:
+            raise ResourceError(
+                f"Process {failed[0]} of {self.count} could not {what}, so this one stops too",
+                mend="see its message; the same command goes on from the last saved state.",
+            )
+        return result
+
+    def stopped(self, stop: StopRequest) -> bool:
+        """Whether any rank was asked to stop; then all are, so that all leave at the same step."""
+        if self.count > 1 and (signal_number := self.highest(stop.signal_number or 0)):
+            stop.request(signal_number)
+        return stop.requested
+
+    @contextmanager
+    def losses_explained(self) -> Iterator[None]:
+        """Turns the loss of another rank inside the block into a ResourceError that says so."""
+        try:
+            yield
+        except LumiError:
+            raise
+        except RuntimeError as error:
+            if self.count == 1 or not _of_communication(error):
+                raise
+            raise ResourceError(
+                f"Another of the {self.count} processes of this training ended or cannot be reached, so process "
+                f"{self.rank} stops too",
+                mend="see the other's message; the same command goes on from the last saved state.",
+            ) from error
+
+
+def _of_communication(error: RuntimeError) -> bool:
+    told = str(error).lower()
+    return isinstance(error, dist.DistError) or any(words in told for words in COMMUNICATION)
+
+
+def launched(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a launcher started this process as one of several ranks."""
+    return int(environment.get("WORLD_SIZE", "1")) > 1 and "RANK" in environment
+
+
+@contextmanager
+def joined() -> Iterator[Devices]:
+    """Joins the other ranks for the length of the block; an error leaves at once and takes no leave of them.
+
+    Raises:
+        ConfigError: there are more ranks on this machine than GPUs.
+    """
+    gpus, local = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", "0"))
+    if gpus:
+        if local >= gpus:
+            raise ConfigError(
+                f"There are more processes than GPUs on this machine: {gpus} GPUs, and this is process {local + 1}",
+                where="command line",
+                mend=f"start {gpus} processes a machine, or hide the GPUs (CUDA_VISIBLE_DEVICES=) to train on CPUs.",
+            )
+        torch.cuda.set_device(local)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "cpu:gloo", timeout=PATIENCE)
+    yield Devices.of_this_process()
+    dist.destroy_process_group()
+
+
+class LossModule(nn.Module):
+    """An objective's loss as a module around the model."""
+
+    def __init__(self, model: Transformer, loss: Callable[[Transformer, Batch], Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The summed loss of a batch."""
+        return self.loss(self.model, batch)
+
+
+@dataclass(frozen=True)
+class DistributedLoss:
+    """The summed loss on this rank's batches; its gradient becomes the sum over all ranks.
+
+    Attributes:
+        module: a LossModule as it is, under DDP or under FSDP2.
+        kind: "one", "ddp" or "fsdp": which of these.
+    """
+
+    module: Any
+    kind: str
+
+    def __call__(self, batch: Batch) -> Tensor:
+        loss: Tensor = self.module(batch)
+        return loss
+
+    def accumulating(self, last: bool) -> AbstractContextManager[None]:
+        """For a micro-batch's passes: until the last one, DDP's gradients stay in their rank.
+
+        Those under FSDP2 are summed each time: kept back, they would need the memory that sharding is there to save.
+        """
+        return self.module.no_sync() if self.kind == "ddp" and not last else nullcontext()
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """For forward passes without a backward pass, after which FSDP2 would keep the last weights gathered."""
+        with self.accumulating(last=False):
+            yield
+        if self.kind == "fsdp":
+            self.module.reshard()
+
+
+def distribute(
+    model: Transformer, loss: Callable[[Transformer, Batch], Tensor], hardware: Hardware, devices: Devices, wanted: str
+) -> DistributedLoss:
+    """Moves the model to the device, spreads it over the ranks, and returns the loss to train with.
+
+    Args:
+        model: the same weights in every rank.
+        loss: the objective's.
+        hardware: the device, and whether to compile.
+        devices: the ranks.
+        wanted: "ddp", "fsdp", or "auto" for DDP where a whole training state fits a device.
+    """
+    kind = strategy(model, hardware.device, wanted) if devices.count > 1 else "one"
+    if kind == "fsdp":
+        return DistributedLoss(_sharded(model, loss, hardware), kind)
+    module = LossModule(model.to(hardware.device), hardware.compile(loss))
+    return DistributedLoss(module if kind == "one" else _replicated(module), kind)
+
+
+def strategy(model: Transformer, device: torch.device, wanted: str) -> str:
+    """ "ddp" or "fsdp"."""
+    if wanted != "auto" or device.type != "cuda":
+        return "ddp" if wanted == "auto" else wanted
+    needed = STATE_BYTES * sum(parameter.numel() for parameter in model.parameters())
+    return "fsdp" if needed > FULL * torch.cuda.get_device_properties(device).total_memory else "ddp"
+
+
+def _replicated(module: LossModule) -> Any:
+    # With find_unused_parameters the buckets are never rebuilt in the order of the first backward pass, so a resumed
+    # run adds up in the same order as one that was not interrupted. Buffers are constants.
+    wrapped = nn.parallel.DistributedDataParallel(
+        module, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=True
+    )
+    wrapped.register_comm_hook(None, _summed)
+    return wrapped
+
+
+def _summed(state: None, bucket: Any) -> Any:
+    """DDP's communication of a bucket of gradients: their sum, where its own would be the mean."""
+    work = dist.all_reduce(bucket.buffer(), async_op=True)
+    return work.get_future().then(lambda done: done.value()[0])
+
+
+def _sharded(model: Transformer, loss: Callable[[Transformer, Batch], Tensor], hardware: Hardware) -> Any:
+    """Block by block, so that no more than one block is ever whole on the device."""
+    # Imported here: it takes two seconds, which a training in one process need not wait for.
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(hardware.device.type, (dist.get_world_size(),))
+    for block in model.model.layers:
+        if hardware.compiled:
+            block.compile(dynamic=False)  # FSDP2's own work between the blocks is not to be traced
+        fully_shard(block, mesh=mesh)
+    root = fully_shard(LossModule(model, loss), mesh=mesh)
+    for module in [*model.model.layers, root]:
+        module.set_gradient_divide_factor(1.0)
+        module.set_force_sum_reduction_for_comms(True)
+    return root
