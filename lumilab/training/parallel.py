@@ -17,7 +17,7 @@ stays its own affair: it casts float32 weights where it uses them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -139,11 +139,6 @@ class Devices:
 def _of_communication(error: RuntimeError) -> bool:
     told = str(error).lower()
     return isinstance(error, dist.DistError) or any(words in told for words in COMMUNICATION)
-
-
-def launched(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a launcher started this process as one of several ranks."""
-    return int(environment.get("WORLD_SIZE", "1")) > 1 and "RANK" in environment
 
 
 @contextmanager
