@@ -13,12 +13,12 @@ from operator import itemgetter
 from typing import Protocol, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lumilab.model import Transformer
+from lumilab.model.vocabulary_loss import IGNORED, summed_vocabulary_loss
 
-UNTRAINED = -100  # the label of a token that is not trained: PyTorch's own convention (`ignore_index`)
+UNTRAINED = IGNORED  # the label of a token that is not trained
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,5 @@ class Objective(Protocol):
 
 def summed_cross_entropy(model: Transformer, batch: Batch) -> Tensor:
     """Cross-entropy in nats summed over the trained tokens, a float32 scalar."""
-    logits = model(batch.ids, batch.positions, batch.documents)
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=UNTRAINED, reduction="sum"
-    )
+    features = model.features(batch.ids, batch.positions, batch.documents)
+    return summed_vocabulary_loss(features, model.output_weight, batch.labels)
