@@ -100,6 +100,10 @@ class AnswerTokens:
         seed: of the order.
         pad_id: fills what is left of a window.
 
+    Attributes:
+        window: places in each training window.
+        epoch_steps: steps in which all packed windows are seen.
+
     Raises:
         MismatchError: a conversation is longer than the window.
     """
@@ -115,6 +119,8 @@ class AnswerTokens:
             )
         self._train = PackedWindows(train, window, pad_id)
         self._validation = PackedWindows(validation, window, pad_id)
+        self.window = window
+        self.epoch_steps = len(self._train) / config.batch_size
         self._filled = sum(train.lengths()) / (len(self._train) * window)
         self._conversations = len(train)
         self._config = config
@@ -147,9 +153,9 @@ class AnswerTokens:
         """Nothing: all conversations are one source."""
         return {}
 
-    def validation(self) -> Iterator[Batch]:
+    def validation(self, rows: int) -> Iterator[Batch]:
         """Validation windows, evenly spread; the last batch is filled up with padding. None without conversations."""
-        count, rows = len(self._validation), self._config.micro_batch_size or self._config.batch_size
+        count = len(self._validation)
         taken = min(self._config.validation_windows, count)
         windows = [place * count // taken for place in range(taken)]
         for first in range(0, taken, rows):

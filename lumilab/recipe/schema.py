@@ -111,3 +111,19 @@ class Recipe(Section):
                 "lower conversations.max_tokens"
             )
         return self
+
+    @model_validator(mode="after")
+    def _mixture(self) -> Self:
+        sources = [source.name for source in self.corpus.sources]
+        for number, phase in enumerate(self.pretrain.mixture.phases):
+            for name in phase.weights:
+                if name not in sources:
+                    raise ValueError(
+                        f"pretrain.mixture.phases.{number}.weights names {name}, but the sources are "
+                        f"{', '.join(sources)}: change the name, or give a source of corpus.sources this one"
+                    )
+        if self.sft.mixture.phases:
+            raise ValueError("sft.mixture mixes sources, but conversations are one: leave it out")
+        if self.sft.document_mask:
+            raise ValueError("sft.document_mask is for pretraining, conversations never see each other: leave it out")
+        return self

@@ -56,7 +56,7 @@ def train_stage(
         "seed": seed,
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    states = StateFolder(target.parent, description, inputs, config.keep_checkpoints)
+    states = StateFolder(target.parent, description, inputs, config.keep_checkpoints, config.go_back)
     progress = train(
         model, objective, config, states, context, seed=seed, sampler=sampler, tokens_per_byte=tokens_per_byte
     )

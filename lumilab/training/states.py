@@ -10,21 +10,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lumilab.artifact import Artifact, ArtifactBuilder, write_atomically
 from lumilab.errors import DamageError, InputError, MismatchError
-from lumilab.model import Transformer, parameter_shapes
 from lumilab.training.checkpoint import TRAINING_STATE
-from lumilab.training.optimizers import TrainingOptimizer
+from lumilab.training.learner import Learner
 from lumilab.training.randomness import random_state, restore_random_state
-from lumilab.training.weights import FILE_NAME, check_shapes, load_tensors, save_tensors
+from lumilab.training.weights import load_tensors, save_tensors
 
-OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
+TENSOR_FILES = "*.safetensors"  # one for each group of the learner's tensors
 LEFTOVERS = (".step_*", ".latest.*", ".best.*", ".log.jsonl.*")  # of killed processes, by the names they write under
 
 
@@ -35,9 +34,11 @@ class Progress:
     Attributes:
         step: optimizer steps done.
         tokens: trained tokens seen in them.
-        skipped, skipped_in_row: steps without an update because the gradient was not finite: all, and the last ones.
+        skipped, skipped_in_row: steps that changed nothing (`lumilab.training.guard`): all, and the last ones.
         validation_loss, validated_step: last validation loss (nats per token) and the step after which it was measured.
         best_loss, best_step: the same for the lowest so far.
+        without_improvement: validations since then.
+        micro_batch: windows in each forward pass, where they were found out (micro_batch_size: auto).
     """
 
     step: int = 0
@@ -48,6 +49,8 @@ class Progress:
     validated_step: int | None = None
     best_loss: float | None = None
     best_step: int | None = None
+    without_improvement: int = 0
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,16 @@ class StateFolder:
         config: what makes the run what it is; states of anything else are refused.
         inputs: the artifacts it reads, by role.
         keep: how many of the newest states stay.
+        go_back: whether a damaged newest state may be passed over for the one before it.
     """
 
     folder: Path
     config: dict[str, Any]
     inputs: Mapping[str, Artifact]
     keep: int
+    go_back: bool = False
 
-    def save(self, model: Transformer, optimizer: TrainingOptimizer, progress: Progress) -> Artifact:
+    def save(self, learner: Learner, progress: Progress) -> Artifact:
         """Publishes the state, points `latest` (and `best`, if it is the best) to it and removes old ones.
 
         Raises:
@@ -74,37 +79,62 @@ class StateFolder:
         """
         target = self.folder / _name(progress.step)
         with ArtifactBuilder(target, kind=TRAINING_STATE, config=self.config, inputs=self.inputs) as builder:
-            save_tensors(builder.path(FILE_NAME), model.state_dict())
-            save_tensors(builder.path(OPTIMIZER_FILE), optimizer.state_dict())
+            for group, tensors in learner.tensors().items():
+                save_tensors(builder.path(f"{group}.safetensors"), tensors)
             builder.write_json(STATE_FILE, {"progress": asdict(progress), "random": random_state()})
             artifact = builder.publish(replace=True)
         self._point(progress)
         self._prune(progress)
         return artifact
 
-    def restore(self, model: Transformer, optimizer: TrainingOptimizer) -> Progress | None:
-        """Loads the newest state into model, optimizer and random number generators; None when there is none.
+    def restore(self, learner: Learner, say: Callable[[str], None]) -> Progress | None:
+        """Loads the newest state into the learner and the random number generators; None when there is none.
+
+        Args:
+            say: is told of a damaged state that is passed over.
 
         Raises:
-            DamageError: the newest state is not as it was written. It is for the user to decide to go back further.
+            DamageError: the newest state is not as it was written, and it is for the user to decide to go back
+                further; or going back is allowed, and no state is whole.
             MismatchError: the state is of another run.
         """
-        newest = max(self._steps(), default=None)
-        if newest is None:
+        artifact = self._newest(say)
+        if artifact is None:
             return None
-        artifact = self._open_whole(self.folder / _name(newest))
         self._check_same_run(artifact)
-        path = artifact.file(FILE_NAME)
-        weights = load_tensors(path)
-        check_shapes(weights, parameter_shapes(model.config, model.vocabulary_size), path)
-        model.load_state_dict(weights)
-        optimizer.load_state_dict(load_tensors(artifact.file(OPTIMIZER_FILE)))
-        state = json.loads(artifact.file(STATE_FILE).read_bytes())
-        restore_random_state(state["random"])
-        progress = Progress(**state["progress"])
+        progress = self.load(learner, artifact)
         self._point(progress)
         self._prune(progress)
         return progress
+
+    def load(self, learner: Learner, artifact: Artifact) -> Progress:
+        """Loads one state."""
+        learner.load({path.stem: load_tensors(path) for path in artifact.path.glob(TENSOR_FILES)}, artifact.path)
+        state = json.loads(artifact.file(STATE_FILE).read_bytes())
+        restore_random_state(state["random"])
+        return Progress(**state["progress"])
+
+    def at(self, step: int) -> Artifact:
+        """The state of a step.
+
+        Raises:
+            DamageError: it is not as it was written, or not there.
+        """
+        return self._open_whole(self.folder / _name(step))
+
+    def _newest(self, say: Callable[[str], None]) -> Artifact | None:
+        steps = sorted(self._steps(), reverse=True)
+        for step in steps:
+            try:
+                return self.at(step)
+            except DamageError as error:
+                if not self.go_back or step == steps[-1]:
+                    raise
+                path = self.folder / _name(step)
+                say(f"Passing over a damaged state: {error.what} ({path}.damaged)")
+                shutil.rmtree(f"{path}.damaged", ignore_errors=True)
+                path.rename(f"{path}.damaged")
+        return None
 
     def _open_whole(self, path: Path) -> Artifact:
         try:
@@ -117,12 +147,17 @@ class StateFolder:
         return artifact
 
     def _damage(self, path: Path, what: str) -> DamageError:
-        older = [step for step in self._steps() if self.folder / _name(step) != path]
-        instead = f"go on from {_name(max(older))}" if older else "start this training anew"
+        older = [step for step in self._steps() if _name(step) < path.name]
+        setting = f"{self.config.get('stage', 'pretrain')}.go_back=true"
+        instead = (
+            f"run again with {setting} to go on from {_name(max(older))}"
+            if older
+            else f"delete the folder {path.name} and run again to start this training anew"
+        )
         return DamageError(
             f"The newest training state is damaged: {what}",
             where=str(path),
-            mend=f"restore the file from a copy, or delete the folder {path.name} and run again to {instead}.",
+            mend=f"restore the file from a copy, or {instead}.",
         )
 
     def _check_same_run(self, artifact: Artifact) -> None:

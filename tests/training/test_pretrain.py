@@ -80,13 +80,13 @@ def test_batches_are_windows_and_their_next_tokens(data: dict[str, Artifact]) ->
 
 @pytest.mark.parametrize("windows", [1, 5, 10_000])
 def test_validation_windows_are_all_of_one_shape_and_never_repeat(data: dict[str, Artifact], windows: int) -> None:
-    objective = NextToken(data["dataset"], config(validation_windows=windows, micro_batch_size=4), seed=3)
-    batches = list(objective.validation())
+    objective = NextToken(data["dataset"], config(validation_windows=windows), seed=3)
+    batches = list(objective.validation(4))
     assert {tuple(batch.ids.shape) for batch in batches} == {(4, 24)}
     tokens = TokenShards.open(data["dataset"], "validation").token_count
     trained = sum(batch.trained for batch in batches)
     assert trained == tokens - 1 if windows == 10_000 else trained <= windows * 24
-    again = list(NextToken(data["dataset"], config(validation_windows=windows, micro_batch_size=4), 9).validation())
+    again = list(NextToken(data["dataset"], config(validation_windows=windows), 9).validation(4))
     assert all(torch.equal(one.ids, other.ids) for one, other in zip(batches, again, strict=True))
 
 
