@@ -16,7 +16,9 @@ from lumilab.cli import (
     corpus_build,
     corpus_download,
     doctor,
+    export,
     generate,
+    importing,
     inspect,
     menu,
     pack,
@@ -52,6 +54,8 @@ app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
+app.add_typer(export.app, name="export")
+app.add_typer(importing.app, name="import")
 app.command("doctor")(doctor.doctor)
 
 

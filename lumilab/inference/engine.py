@@ -139,8 +139,9 @@ class Engine:
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        """The tokens that end a text: the end of a document and the end of a turn."""
-        return frozenset((self.tokenizer.eos_id, self.tokenizer.im_end_id))
+        """The tokens that end a text: the end of a document, and the end of a turn where there is one."""
+        roles = [role for role in ("eos", "im_end") if role in self.tokenizer.roles]
+        return frozenset(map(self.tokenizer.role_id, roles))
 
     def new_slot(self, capacity: int | None = None) -> Slot:
         """An empty slot, by default for the whole context."""

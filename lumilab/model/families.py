@@ -74,13 +74,23 @@ def hf_config(
     return values | (_gpt2_values(config) if family == "gpt2" else _llama_values(config, family))
 
 
-def own_config(config: ModelConfig, vocabulary_size: int) -> dict[str, Any]:
+def own_config(
+    config: ModelConfig, vocabulary_size: int, *, bos_id: int, eos_id: int, pad_id: int, dtype: str = "float32"
+) -> dict[str, Any]:
     """The config.json of a checkpoint whose names or shape only lumilab reads.
 
     transformers refuses the unknown model type; with a family's name it would open the file and fill what it does not
     find with random numbers.
     """
-    return {"model_type": "lumilab", "vocab_size": vocabulary_size, "model": config.model_dump(mode="json")}
+    return {
+        "model_type": "lumilab",
+        "vocab_size": vocabulary_size,
+        "model": config.model_dump(mode="json"),
+        "bos_token_id": bos_id,
+        "eos_token_id": eos_id,
+        "pad_token_id": pad_id,
+        "dtype": dtype,
+    }
 
 
 def _gpt2_values(config: ModelConfig) -> dict[str, Any]:

@@ -23,4 +23,4 @@ def linear(x: Tensor, *layers: nn.Linear) -> Tensor:
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

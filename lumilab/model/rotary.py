@@ -33,12 +33,6 @@ def rotate(x: Tensor, turns: Tensor) -> Tensor:
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
 
 
-def stretched_shares(config: ModelConfig) -> Tensor:
-    """By how much each pair's frequency is divided, [head_dim / 2]: what GGUF files call RoPE factors."""
-    plain = 1.0 / config.rope_theta ** _exponents(config.head_dim)
-    return torch.ones_like(plain) if config.rope_scaling is None else plain / _stretched(plain, config)[0]
-
-
 def _exponents(head_dim: int) -> Tensor:
     return torch.arange(0, head_dim, 2, device="cpu", dtype=torch.float32) / head_dim
 

@@ -6,14 +6,14 @@ was trained with, so the folder is all another tool needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lumilab.artifact import Artifact, ArtifactBuilder, canonical_json
+from lumilab.artifact import Artifact, ArtifactBuilder, RawFile, canonical_json, record_raw_files
 from lumilab.errors import DamageError, MismatchError
 from lumilab.model import Transformer, family_of, hf_config, own_config, parameter_shapes
 from lumilab.recipe.model import ModelConfig
@@ -44,6 +44,7 @@ def publish_checkpoint(
     files: Mapping[str, bytes] | None = None,
     statistics: Mapping[str, Any] | None = None,
     eos_id: int | None = None,
+    raw: tuple[Iterable[RawFile], Mapping[str, Path | str]] | None = None,
 ) -> Artifact:
     """Publishes a model as a checkpoint, in the place of an earlier one if there is one.
 
@@ -55,6 +56,7 @@ def publish_checkpoint(
         files: more files by name; a tokenizer_config.json among them takes the place of the plain one.
         statistics: facts for people, no part of the digest.
         eos_id: the token that ends a text for config.json; the tokenizer's own by default.
+        raw: the files from outside that the weights were read from, and where their roots are.
     """
     with ArtifactBuilder(target, kind=CHECKPOINT, config=config, inputs=inputs) as builder:
         save_tensors(builder.path(FILE_NAME), model.state_dict())
@@ -63,17 +65,24 @@ def publish_checkpoint(
         named = {"tokenizer_config.json": tokenizer_config(tokenizer, model.config.context)}
         for name, content in (named | dict(files or {})).items():
             builder.write_bytes(name, content)
+        if raw is not None:
+            record_raw_files(builder, *raw)
         builder.statistics |= statistics or {}
         return builder.publish(replace=True)
 
 
 def _config_json(model: Transformer, tokenizer: Tokenizer, eos_id: int | None) -> dict[str, Any]:
     """What transformers opens the folder with, where the weights' names are those of a family it knows."""
-    if family_of(model.config) not in ("qwen3", "llama"):
-        return own_config(model.config, model.vocabulary_size)
+    describe = hf_config if family_of(model.config) in ("qwen3", "llama") else own_config
     eos = tokenizer.eos_id if eos_id is None else eos_id
-    pad = tokenizer.pad_id if "pad" in tokenizer.roles else eos
-    return hf_config(model.config, model.vocabulary_size, bos_id=tokenizer.bos_id, eos_id=eos, pad_id=pad)
+    return describe(
+        model.config,
+        model.vocabulary_size,
+        bos_id=tokenizer.bos_id,
+        eos_id=eos,
+        pad_id=tokenizer.pad_id if "pad" in tokenizer.roles else eos,
+        dtype=str(model.output_weight.dtype).removeprefix("torch."),
+    )
 
 
 def tokenizer_config(tokenizer: Tokenizer, context: int, **more: Any) -> bytes:
