@@ -81,9 +81,18 @@ class TrainingConfig(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "where to train; auto takes cuda, then mps, then cpu"
     )
+    deterministic: bool = setting(
+        False, "on a GPU, too, only operations that give the same bits each time, which are slower; a CPU's always do"
+    )
     compile: Literal["auto", "yes", "no"] = setting("auto", "torch.compile; auto means where a C++ compiler is at hand")
     activation_checkpointing: bool = setting(
         False, "compute activations again in the backward pass instead of keeping them: less memory, more time"
+    )
+    parallel: Literal["auto", "ddp", "fsdp"] = runtime(
+        "auto", "over several devices: all weights on each (ddp), some rows on each (fsdp); auto decides by size"
+    )
+    save_in_background: Literal["auto", "yes", "no"] = runtime(
+        "auto", "write checkpoints while training goes on; auto where memory has ample room for the copy"
     )
     validate_every: Count | ShareOfEpoch | None = runtime(
         None, "steps between validations, or a share of an epoch; null for a tenth of one, 10 to 100 times a run"

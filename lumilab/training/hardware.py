@@ -148,14 +148,20 @@ def missing_for_compile() -> str:
 
 
 @contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """Makes every operation in the block give the same bits each time, on a CPU; restores the settings after it.
+def repeatable(device: torch.device, wanted: bool = False) -> Iterator[None]:
+    """Makes every operation in the block give the same bits each time; restores the settings after it.
 
     Without this, a compiled embedding adds up its gradient from several threads in whatever order they come.
+
+    Args:
+        device: on a CPU it is always done.
+        wanted: do it on a GPU, too. An operation that has no such form then raises a RuntimeError that names it.
     """
     settings: Any = torch.utils.deterministic
     before, fills = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(before or device.type == "cpu")
+    if wanted and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it (its manual, 2.1.4)
+    torch.use_deterministic_algorithms(before or wanted or device.type == "cpu")
     settings.fill_uninitialized_memory = False  # a debugging aid that costs a pass over all memory
     try:
         yield

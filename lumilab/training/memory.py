@@ -7,8 +7,12 @@ container's, a batch system's), and of its own limits (`ulimit -v`).
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -16,6 +20,8 @@ import torch
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
+PEAK_RESET = Path("/proc/self/clear_refs")
+STATUS = Path("/proc/self/status")
 
 
 def most_memory(device: torch.device) -> int:
@@ -27,18 +33,40 @@ def most_memory(device: torch.device) -> int:
     return resident() + max(0, min(psutil.virtual_memory().available, *_own_limits(), *_group_limits()))
 
 
-def peak_memory(device: torch.device) -> int:
-    """The most bytes that training took on a device so far."""
+@contextmanager
+def peak_watched(device: torch.device) -> Iterator[Callable[[], int]]:
+    """Gives a function that tells the most bytes that training took on the device since the block began.
+
+    Where the system keeps no such peak for a while, but only for the life of a process (not Linux), it is that one.
+    """
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if device.type == "mps":
-        return int(torch.mps.driver_allocated_memory())
+        torch.cuda.reset_peak_memory_stats(device)
+        yield lambda: torch.cuda.max_memory_allocated(device)
+    elif device.type == "mps":
+        yield lambda: int(torch.mps.driver_allocated_memory())
+    elif PEAK_RESET.exists():
+        give_back_freed()
+        with suppress(OSError):
+            PEAK_RESET.write_text("5")  # proc(5): the peak of the resident memory begins anew
+        yield lambda: 1024 * int(re.findall(r"VmHWM:\s*(\d+) kB", STATUS.read_text())[0])
+    else:
+        yield _peak_of_process
+
+
+def _peak_of_process() -> int:
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def give_back_freed() -> None:
+    """Gives freed memory that the C library (glibc; no other) kept back to the system."""
+    gc.collect()
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident() -> int:

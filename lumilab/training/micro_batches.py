@@ -12,17 +12,16 @@ state, so a run that goes on uses it again.
 
 from __future__ import annotations
 
-import gc
 from itertools import pairwise
 
 import torch
 
 from lumilab.training.hardware import out_of_memory
 from lumilab.training.learner import Learner
-from lumilab.training.memory import most_memory, peak_memory
+from lumilab.training.memory import most_memory, peak_watched
 from lumilab.training.objective import Batch
+from lumilab.training.parallel import LossFunction
 from lumilab.training.randomness import undisturbed
-from lumilab.training.step import LossFunction
 
 USED = 0.9  # share of the memory that may be taken
 STATE_COPIES = 2  # of the parameters, that an optimizer keeps from its first step on (AdamW's two means)
@@ -58,12 +57,13 @@ def largest_micro_batch(learner: Learner, loss_of: LossFunction, batch: Batch) -
                 if device.type == "cuda":
                     torch.cuda.empty_cache()
         learner.optimizer.zero_grad()
-        gc.collect()
     return best
 
 
 def _next_size(sizes: list[int], best: int, too_many: int, taken: dict[int, int], room: float) -> int | None:
     """The size to try next: the largest that is at most twice the best one, or the next one, and ought to fit."""
+    if not best:
+        return sizes[0]  # there is no smaller one: if it does not fit, that is to be said
     larger = [size for size in sizes if best < size < too_many]
     options = [size for size in larger if size <= max(2 * best, larger[0])]
     fitting = [size for size in options if _expected(size, taken) <= room]
@@ -83,9 +83,8 @@ def _expected(size: int, taken: dict[int, int]) -> float:
 def _peak_of_passes(learner: Learner, loss_of: LossFunction, batch: Batch, rows: int) -> int:
     """The most memory taken by two passes: in the second the gradients of the first are there."""
     device = next(learner.model.parameters()).device
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    part = next(batch.split(rows)).to(device)
-    for _ in range(2):
-        torch.autograd.backward(loss_of(learner.model, part))
-    return peak_memory(device)
+    with peak_watched(device) as peak:
+        part = next(batch.split(rows)).to(device)
+        for _ in range(2):
+            torch.autograd.backward(loss_of(learner.model, part))
+        return peak()

@@ -85,18 +85,44 @@ def test_smoothing_goes_on_where_it_was() -> None:
 def test_speed_counts_tokens_and_leaves_pauses_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    meter = Meter()
+    meter = Meter(learning_rate=0.002)
     meter.count(figures(1.0, 600))
     now[0] += 5
     meter.pause(2)
     assert meter.lap() == pytest.approx(200)
     now[0] += 1
     meter.count(figures(1.0, 50))
-    assert meter.lap() == pytest.approx(50)
+    assert meter.lap({"wiki": 0.75, "code": 0.25}) == pytest.approx(50)
     assert meter.seconds == 6
     facts = meter.facts()
     assert facts.pop("memory").endswith("B")
-    assert facts == {"loss": "1.000", "smoothed": "1.000", "tokens/s": "50", "MFU": "unknown", "gradient": "0.50"}
+    assert facts == {
+        "loss": "1.000",
+        "smoothed": "1.000",
+        "tokens/s": "50",
+        "MFU": "unknown",
+        "gradient": "0.50",
+        "rate": "0.002",
+        "wiki": "75 %",
+        "code": "25 %",
+    }
+
+
+def test_the_share_of_a_known_peak_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    meter = Meter(operations=2e9, peak=1e12)
+    meter.count(figures(1.0, 400))
+    now[0] += 2
+    meter.lap()
+    assert meter.mfu == pytest.approx(200 * 2e9 / 1e12) and meter.facts()["MFU"] == "40.0 %"
+
+
+def test_a_skipped_loss_is_not_smoothed_in() -> None:
+    meter = Meter()
+    meter.count(figures(2.0, 10))
+    meter.count(figures(float("nan"), 10, skipped=True))
+    assert meter.smoothed == 2.0
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("45s", 45), ("1.5m", 90), ("2h", 7200), ("1d", 86400), ("0s", 0)])
