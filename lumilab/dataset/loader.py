@@ -20,7 +20,7 @@ from lumilab.dataset.views import IGNORED, Boundaries, Row, Tokens, Windows, win
 from lumilab.errors import ConfigError, InputError
 from lumilab.recipe.dataset import DatasetConfig
 
-__all__ = ["IGNORED", "Tokens", "WindowLoader", "open_windows", "windows_in_order"]
+__all__ = ["IGNORED", "Tokens", "WindowLoader", "open_windows", "rank_rows", "windows_in_order"]
 
 ORDERED_AT_ONCE = 1_024  # samples; working out an order costs nearly the same for one sample as for a thousand
 
@@ -35,6 +35,11 @@ class Rows:
 
     inputs: Tokens
     labels: Tokens
+
+
+def rank_rows(batch_size: int, rank: int, world_size: int) -> range:
+    """The rows of the global batch that one of several devices takes."""
+    return range(batch_size * rank // world_size, batch_size * (rank + 1) // world_size)
 
 
 class WindowLoader:
@@ -77,7 +82,8 @@ class WindowLoader:
         self.window = self.sources[0].window
         self.window_count = mixture.window_count
         self.first_sample = first_sample
-        self._rows = (batch_size * rank // world_size, batch_size * (rank + 1) // world_size)
+        rows = rank_rows(batch_size, rank, world_size)
+        self._rows = (rows.start, rows.stop)
         self._ordered: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     @property

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from lumilab.artifact import Artifact
+from lumilab.dataset.loader import rank_rows
 from lumilab.dataset.order import order_key, permute
 from lumilab.dataset.split import TRAIN, VALIDATION
 from lumilab.errors import MismatchError
@@ -25,6 +26,7 @@ from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.loop import Sampler
 from lumilab.training.objective import Batch, summed_cross_entropy
+from lumilab.training.parallel import Devices
 from lumilab.training.stage import train_stage
 from lumilab.work.context import WorkContext
 
@@ -125,6 +127,7 @@ class AnswerTokens:
         self._conversations = len(train)
         self._config = config
         self._seed = seed
+        self._devices = Devices.of_this_process()
 
     def describe(self) -> str:
         """What there is to learn, in a line."""
@@ -135,9 +138,10 @@ class AnswerTokens:
         )
 
     def batch(self, step: int) -> Batch:
-        """The global batch of a step: [batch_size, window]."""
+        """This rank's rows of a step's global batch: [rows, window]."""
         count, size = len(self._train), self._config.batch_size
-        samples = np.arange(step * size, (step + 1) * size, dtype=np.int64)
+        rows = rank_rows(size, self._devices.rank, self._devices.count)
+        samples = step * size + np.arange(rows.start, rows.stop, dtype=np.int64)
         epochs, places = np.divmod(samples, count)
         windows = [
             permute(place, count, order_key(self._seed, "sft", epoch))

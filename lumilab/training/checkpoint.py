@@ -18,7 +18,8 @@ from lumilab.errors import DamageError, MismatchError
 from lumilab.model import Transformer, family_of, hf_config, own_config, parameter_shapes
 from lumilab.recipe.model import ModelConfig
 from lumilab.tokenizer.load import Tokenizer
-from lumilab.training.weights import FILE_NAME, check_shapes, load_tensors, save_tensors
+from lumilab.training.stored_tensors import StoredTensors
+from lumilab.training.weights import FILE_NAME, check_shapes, save_tensors
 
 CHECKPOINT = "checkpoint"
 TRAINING_STATE = "training-state"
@@ -131,8 +132,8 @@ def load_model(
         vocabulary_size, identity = manifest.config["vocabulary_size"], manifest.config["tokenizer_identity"]
     except (KeyError, ValueError) as error:
         raise DamageError(f"The manifest does not describe a model: {error}", where=str(artifact.path)) from error
-    path = artifact.file(FILE_NAME)
-    tensors = load_tensors(path)
+    path = artifact.path / FILE_NAME
+    tensors = StoredTensors(artifact, path.stem).read()  # a state of several ranks has it in pieces
     check_shapes(tensors, parameter_shapes(config, vocabulary_size), path)
     with torch.device("meta"):
         model = Transformer(config, vocabulary_size)

@@ -22,11 +22,13 @@ from lumilab.training.learner import Learner
 from lumilab.training.meter import Meter
 from lumilab.training.micro_batches import largest_micro_batch
 from lumilab.training.objective import Objective
+from lumilab.training.parallel import Devices, DistributedLoss, distribute, whole_model
 from lumilab.training.randomness import seed_all, undisturbed
+from lumilab.training.saving import Saver
 from lumilab.training.schedules import learning_rate_share
 from lumilab.training.states import Progress, StateFolder
-from lumilab.training.step import Figures, LossFunction, Reading, take_step
-from lumilab.training.telemetry import TrainingLog, open_log
+from lumilab.training.step import Figures, Reading, take_step
+from lumilab.training.telemetry import NoLog, TrainingLog, open_log
 from lumilab.training.time_limit import TimeLimit
 from lumilab.training.validation import bits_per_byte, judged, steps_between, validation_loss
 from lumilab.work.context import WorkContext
@@ -68,39 +70,44 @@ def train(
     hardware = resolve(config, work_of(model, objective, config))
     context.report.say(hardware.describe(), style="dim")
     keep_freed_memory()
-    seed_all(seed)
-    with memory_explained(config), repeatable(hardware.device):
-        model.to(hardware.device).activation_dtype = hardware.dtype
+    devices = Devices.of_this_process()
+    seed_all(seed + devices.rank)
+    with memory_explained(config), devices.losses_explained(), repeatable(hardware.device, config.deterministic):
+        model.activation_dtype = hardware.dtype
+        loss_of = distribute(model, objective.loss, hardware, devices, config.parallel)
         model.recompute = config.activation_checkpointing
         learner = Learner(model, config, hardware.dtype)
-        progress = states.restore(learner, context.report.say) or Progress()
+        progress = states.restore(learner, context.report.say, devices) or Progress()
         if progress.step:
             context.report.say(f"Going on from step {progress.step:,} of {config.steps:,}")
         with (
-            open_log(states, config, progress.step) as log,
+            open_log(states, config, progress.step) if devices.first else NoLog() as log,
+            Saver(config.save_in_background, devices) as saver,
             context.report.task("training", total=config.steps, unit="steps") as task,
         ):
             task.start_at(progress.step)
-            run = _Run(learner, objective, config, hardware, context, log, sampler, tokens_per_byte)
+            run = _Run(learner, objective, config, hardware, devices, loss_of, context, log, sampler, tokens_per_byte)
             saved = progress = run.with_micro_batch(progress)
             progress = run.validate_if_due(progress)  # where an earlier part of the run was stopped before it
-            while not (run.done(progress) or context.stop.requested or limit.reached):
+            while not (run.done(progress) or devices.stopped(context.stop, limit.reached)):
                 progress = run.step(progress)
+                saver.check()
                 task.advance(1, **run.meter.facts())
                 if run.anything_due(progress.step):
                     progress = run.validate_if_due(run.settle(progress))
                     run.sample_if_due(progress.step)
                     if progress.step % config.checkpoint_every == 0 or progress.best_step == progress.step:
-                        states.save(learner, progress)
+                        states.save(learner, progress, saver)
                         saved = progress
             progress = run.settle(progress)
             if progress != saved:
-                states.save(learner, progress)
-        context.stop.check()
+                states.save(learner, progress, saver)
+        if devices.stopped(context.stop):
+            context.stop.check()
         if not run.done(progress):
             raise TimeLimitReached(str(config.time_limit))
         if config.publish == "best" and progress.best_step not in (None, progress.step):
-            states.load(learner, states.at(progress.best_step))
+            states.load(learner, states.at(progress.best_step), devices)
         learner.keep_published()
     return progress
 
@@ -119,23 +126,26 @@ class _Run:
     objective: Objective
     config: TrainingConfig
     hardware: Hardware
+    devices: Devices
+    loss_of: DistributedLoss
     context: WorkContext
-    log: TrainingLog
+    log: TrainingLog | NoLog
     sampler: Sampler | None
     tokens_per_byte: float | None
 
     def __post_init__(self) -> None:
         config = self.config
-        self.loss_of: LossFunction = self.hardware.compile(self.objective.loss)
         self.rows = config.batch_size
         if isinstance(config.micro_batch_size, int):
             self.rows = config.micro_batch_size
         self.validate_every = steps_between(config, self.objective.epoch_steps)
+        peak = peak_operations(self.hardware.device, self.hardware.dtype)
         self.meter = Meter(
             (self.log.last("step") or {}).get("smoothed_loss"),
             self.hardware.device,
             training_operations_per_token(self.learner.model, self.objective.window),
-            peak_operations(self.hardware.device, self.hardware.dtype),
+            peak * self.devices.count if peak else None,
+            config.optimizer.learning_rate,
         )
         self.waiting: Reading | None = None
 
@@ -144,11 +154,16 @@ class _Run:
         if self.config.micro_batch_size != "auto":
             return progress
         if progress.micro_batch is None:
+            if self.loss_of.kind == "fsdp":
+                raise ConfigError(
+                    "micro_batch_size is auto, but under FSDP2 no process can try a size by itself",
+                    mend="set micro_batch_size to a number, or parallel to ddp.",
+                )
             batch = self.objective.batch(progress.step)
-            progress = replace(progress, micro_batch=largest_micro_batch(self.learner, self.objective.loss, batch))
-            self.context.report.say(
-                f"  {progress.micro_batch} of {self.config.batch_size} windows fit into memory at once (micro_batch_size)"
-            )
+            largest = largest_micro_batch(self.learner, self.objective.loss, batch)
+            progress = replace(progress, micro_batch=self.devices.lowest(largest))
+            found = f"{progress.micro_batch} of {self.config.batch_size} windows fit into memory at once"
+            self.context.report.say(f"  {found} (micro_batch_size)")
         self.rows = progress.micro_batch or self.rows
         return progress
 
@@ -170,6 +185,7 @@ class _Run:
             self.objective.batch(progress.step),
             progress.step,
             learning_rate_share(progress.step, self.config.steps, self.config.schedule),
+            self.devices,
             rows=self.rows,
             clip=self.config.optimizer.clip,
         )
@@ -219,6 +235,8 @@ class _Run:
         if step % every and step != self.config.steps:
             return
         since = (step - 1) // every * every
+        facts = self.objective.facts(since, step - since)
+        mix = {name.removeprefix("mix/"): share for name, share in facts.items() if name.startswith("mix/")}
         self.log.write(
             "step",
             step,
@@ -228,11 +246,11 @@ class _Run:
             gradient_norm=figures.norm,
             tokens=progress.tokens,
             skipped=progress.skipped,
-            tokens_per_second=self.meter.lap(),
+            tokens_per_second=self.meter.lap(mix),
             mfu=self.meter.mfu,
             memory=self.meter.memory,
             seconds=self.meter.seconds,
-            **self.objective.facts(since, step - since),
+            **facts,
         )
 
     def validate_if_due(self, progress: Progress) -> Progress:
@@ -241,7 +259,9 @@ class _Run:
         if not due or progress.step in (0, progress.validated_step):
             return progress
         began = time.monotonic()
-        loss = validation_loss(self.learner, self.objective, self.loss_of, self.hardware, self.rows, self.context.stop)
+        loss = validation_loss(
+            self.learner, self.objective, self.loss_of, self.hardware, self.devices, self.rows, self.context.stop
+        )
         self.meter.pause(time.monotonic() - began)
         if loss is None:
             return progress
@@ -262,9 +282,9 @@ class _Run:
         if self.sampler is None or not self.config.sample_every or step % self.config.sample_every:
             return
         began = time.monotonic()
-        self.learner.model.eval()
         with self.learner.as_validated(), torch.no_grad(), undisturbed():
-            pairs = self.sampler(self.learner.model, step)
+            model = whole_model(self.learner.model, self.devices)
+            pairs = self.sampler(model.eval(), step) if model is not None else []
         self.learner.model.train()
         for prompt, text in pairs:
             self.context.report.say(f"  {prompt} ⟶ {text}", style="italic")

@@ -87,7 +87,7 @@ class Objective(Protocol):
     epoch_steps: float
 
     def batch(self, step: int) -> Batch:
-        """The whole global batch of a step: a pure function of the step."""
+        """This rank's rows of the global batch of a step: a pure function of the step and the ranks."""
         ...
 
     def loss(self, model: Transformer, batch: Batch) -> Tensor:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Any, TypeVar
 
 import torch
@@ -30,7 +31,8 @@ from torch import Tensor, nn
 from lumilab.errors import ConfigError, LumiError, ResourceError
 from lumilab.model import Transformer
 from lumilab.training.hardware import Hardware
-from lumilab.training.objective import Batch
+from lumilab.training.objective import UNTRAINED, Batch
+from lumilab.training.row_shards import is_sharded, whole
 from lumilab.work.stopping import StopRequest
 
 PATIENCE = timedelta(minutes=30)  # for a rank that is alive and silent, such as while another writes samples
@@ -39,6 +41,7 @@ STATE_BYTES = 16  # of a parameter: its float32 value, gradient and two moments
 COMMUNICATION = ("gloo", "nccl", "connection closed by peer", "connection reset", "connection refused")
 
 T = TypeVar("T")
+LossFunction = Callable[[Transformer, Batch], Tensor]
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,13 @@ class Devices:
             dist.all_reduce(value, group=self.group)
         return value
 
-    def highest(self, value: int) -> int:
-        """The largest over the ranks."""
-        return int(max(row[0] for row in self.gathered(value)))
-
     def from_first(self, value: int) -> int:
         """What the first rank has."""
         return int(self.gathered(value)[0][0])
+
+    def lowest(self, value: int) -> int:
+        """The smallest over the ranks."""
+        return int(min(row[0] for row in self.gathered(value)))
 
     def together(self, action: Callable[[], T], what: str) -> T:
         """Does something that all ranks must be able to do, and waits until all have.
@@ -113,11 +116,32 @@ class Devices:
             )
         return result
 
-    def stopped(self, stop: StopRequest) -> bool:
-        """Whether any rank was asked to stop; then all are, so that all leave at the same step."""
-        if self.count > 1 and (signal_number := self.highest(stop.signal_number or 0)):
+    def stopped(self, stop: StopRequest, also: bool = False) -> bool:
+        """Whether any rank was asked to stop, or has another reason to: the same answer in all of them, so that all
+        leave at the same step. A rank that was not asked is asked hereby."""
+        if self.count == 1:
+            return stop.requested or also
+        answers = self.gathered(stop.signal_number or 0, also)
+        if signal_number := int(max(number for number, _ in answers)):
             stop.request(signal_number)
-        return stop.requested
+        return any(number or reason for number, reason in answers)
+
+    def evened(self, parts: list[Batch]) -> tuple[int, list[Batch]]:
+        """The tokens that all ranks read, and as many micro-batches as the rank with the most has.
+
+        Under FSDP2 every forward pass takes all ranks, so one with fewer rows adds passes in which nothing is trained.
+        """
+        everyone = self.gathered(len(parts), sum(part.ids.numel() for part in parts))
+        most = int(max(count for count, _ in everyone))
+        missing = [replace(parts[0], labels=torch.full_like(parts[0].labels, UNTRAINED))] * (most - len(parts))
+        return int(sum(tokens for _, tokens in everyone)), parts + missing
+
+    def shared_out(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """This rank's share of batches that all ranks have, every rank's of the same number: where nothing is left for
+        it, one in which nothing is trained."""
+        while turn := list(islice(batches, self.count)):
+            blank = replace(turn[0], labels=torch.full_like(turn[0].labels, UNTRAINED))
+            yield turn[self.rank] if self.rank < len(turn) else blank
 
     @contextmanager
     def losses_explained(self) -> Iterator[None]:
@@ -134,6 +158,9 @@ class Devices:
                 f"{self.rank} stops too",
                 mend="see the other's message; the same command goes on from the last saved state.",
             ) from error
+
+
+ALONE = Devices()
 
 
 def _of_communication(error: RuntimeError) -> bool:
@@ -157,7 +184,7 @@ def joined() -> Iterator[Devices]:
                 mend=f"start {gpus} processes a machine, or hide the GPUs (CUDA_VISIBLE_DEVICES=) to train on CPUs.",
             )
         torch.cuda.set_device(local)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "cpu:gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
     yield Devices.of_this_process()
     dist.destroy_process_group()
 
@@ -165,7 +192,7 @@ def joined() -> Iterator[Devices]:
 class LossModule(nn.Module):
     """An objective's loss as a module around the model."""
 
-    def __init__(self, model: Transformer, loss: Callable[[Transformer, Batch], Tensor]) -> None:
+    def __init__(self, model: Transformer, loss: LossFunction) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
@@ -208,7 +235,7 @@ class DistributedLoss:
 
 
 def distribute(
-    model: Transformer, loss: Callable[[Transformer, Batch], Tensor], hardware: Hardware, devices: Devices, wanted: str
+    model: Transformer, loss: LossFunction, hardware: Hardware, devices: Devices, wanted: str
 ) -> DistributedLoss:
     """Moves the model to the device, spreads it over the ranks, and returns the loss to train with.
 
@@ -236,21 +263,22 @@ def strategy(model: Transformer, device: torch.device, wanted: str) -> str:
 
 def _replicated(module: LossModule) -> Any:
     # With find_unused_parameters the buckets are never rebuilt in the order of the first backward pass, so a resumed
-    # run adds up in the same order as one that was not interrupted. Buffers are constants.
+    # run adds up in the same order as one that was not interrupted. There has to be an unused one, or DDP complains.
+    module.unused = nn.Parameter(torch.zeros(1, device=next(module.parameters()).device))
     wrapped = nn.parallel.DistributedDataParallel(
         module, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=True
     )
-    wrapped.register_comm_hook(None, _summed)
+    wrapped.register_comm_hook(None, lambda state, bucket: _summed(bucket))
     return wrapped
 
 
-def _summed(state: None, bucket: Any) -> Any:
+def _summed(bucket: Any) -> Any:
     """DDP's communication of a bucket of gradients: their sum, where its own would be the mean."""
     work = dist.all_reduce(bucket.buffer(), async_op=True)
     return work.get_future().then(lambda done: done.value()[0])
 
 
-def _sharded(model: Transformer, loss: Callable[[Transformer, Batch], Tensor], hardware: Hardware) -> Any:
+def _sharded(model: Transformer, loss: LossFunction, hardware: Hardware) -> Any:
     """Block by block, so that no more than one block is ever whole on the device."""
     # Imported here: it takes two seconds, which a training in one process need not wait for.
     from torch.distributed.device_mesh import init_device_mesh
@@ -266,3 +294,29 @@ def _sharded(model: Transformer, loss: Callable[[Transformer, Batch], Tensor], h
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)
     return root
+
+
+def whole_model(
+    model: Transformer, devices: Devices, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> Transformer | None:
+    """The model in one piece, in the first rank; None in the others. All ranks call this at the same time.
+
+    Args:
+        model: sharded or not. What is not is returned as it is.
+        devices: the ranks.
+        device, dtype: of the pieces put together; by default those of the pieces.
+    """
+    if not any(is_sharded(parameter) for parameter in model.parameters()):
+        return model if devices.first else None
+    tensors = {}
+    for name, piece in model.state_dict().items():
+        full = whole(piece.detach())
+        if devices.first:
+            tensors[name] = full.to(device=device, dtype=dtype)
+    if not devices.first:
+        return None
+    with torch.device("meta"):
+        made = Transformer(model.config, model.vocabulary_size)
+    made.load_state_dict(tensors, assign=True)
+    made.activation_dtype = model.activation_dtype
+    return made.to(next(made.parameters()).device)

@@ -25,6 +25,7 @@ from lumilab.recipe.training import TrainingConfig
 from lumilab.training.hardware import resolve_device
 from lumilab.training.loop import Sampler
 from lumilab.training.objective import Batch, summed_cross_entropy
+from lumilab.training.parallel import Devices
 from lumilab.training.stage import train_stage
 from lumilab.work.context import WorkContext
 
@@ -94,7 +95,8 @@ class NextToken:
             sources = open_windows(dataset, TRAIN, page_locked)
         counts = {windows.source: windows.count for windows in sources}
         self.mixture = Mixture.planned(config.mixture, counts, seed, self.window, config.batch_size)
-        loader = WindowLoader(sources, self.mixture, config.batch_size)
+        devices = Devices.of_this_process()
+        loader = WindowLoader(sources, self.mixture, config.batch_size, devices.rank, devices.count)
         parts = parts_needed(device, epoch_tokens) if self.residency == "device" else None
         self._batches = BatchStream(loader, device, parts=parts, boundaries=config.document_mask)
         self.epoch_steps = self.mixture.window_count / config.batch_size
@@ -120,7 +122,7 @@ class NextToken:
             yield f"from step {segment.from_sample // self._config.batch_size:,}: {shares}"
 
     def batch(self, step: int) -> Batch:
-        """The global batch of a step: [batch_size, window]. The coming ones are made in a thread meanwhile."""
+        """This rank's rows of a step's global batch: [rows, window]. The coming ones are made in a thread meanwhile."""
         batch = self._batches.get(step)
         return Batch(batch.inputs, batch.labels, batch.documents, batch.positions)
 

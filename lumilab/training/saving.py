@@ -20,6 +20,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from lumilab.training.parallel import ALONE, Devices
 from lumilab.training.stored_tensors import Pieces
 
 ROOM = 4  # copies of a state that must fit into free memory before one is made without being asked for
@@ -30,9 +31,14 @@ class Saver:
 
     Args:
         wanted: "yes", "no", or "auto" for yes where there is ample memory for the copies.
+        devices: the ranks that save together.
+
+    Attributes:
+        devices: the same, with a channel of their own.
     """
 
-    def __init__(self, wanted: str) -> None:
+    def __init__(self, wanted: str = "no", devices: Devices = ALONE) -> None:
+        self.devices = devices.apart()
         self._wanted = wanted
         self._thread = ThreadPoolExecutor(1, "saving")
         self._under_way: Future[None] | None = None

@@ -11,9 +11,10 @@ from lumilab.model import Transformer
 from lumilab.recipe.section import identity
 from lumilab.recipe.training import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
-from lumilab.training.checkpoint import publish_checkpoint
+from lumilab.training.checkpoint import CHECKPOINT, publish_checkpoint
 from lumilab.training.loop import Sampler, train
 from lumilab.training.objective import Objective
+from lumilab.training.parallel import Devices, whole_model
 from lumilab.training.states import StateFolder
 from lumilab.work.context import WorkContext
 
@@ -60,13 +61,21 @@ def train_stage(
     progress = train(
         model, objective, config, states, context, seed=seed, sampler=sampler, tokens_per_byte=tokens_per_byte
     )
-    return publish_checkpoint(
-        target,
-        model,
-        config=description,
-        inputs=inputs,
-        tokenizer=tokenizer,
-        files=files,
-        statistics=asdict(progress),
-        eos_id=eos_id,
-    )
+    devices = Devices.of_this_process()
+    whole = whole_model(model, devices, device="cpu")
+
+    def publish() -> None:
+        if whole is not None:
+            publish_checkpoint(
+                target,
+                whole,
+                config=description,
+                inputs=inputs,
+                tokenizer=tokenizer,
+                files=files,
+                statistics=asdict(progress),
+                eos_id=eos_id,
+            )
+
+    devices.together(publish, "publish the checkpoint")
+    return Artifact.open(target, kind=CHECKPOINT)

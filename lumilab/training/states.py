@@ -11,19 +11,23 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lumilab.artifact import Artifact, ArtifactBuilder, write_atomically
+from lumilab.artifact import Artifact, ArtifactBuilder, building_folder, canonical_json, write_atomically
 from lumilab.errors import DamageError, InputError, MismatchError
 from lumilab.training.checkpoint import TRAINING_STATE
 from lumilab.training.learner import Learner
+from lumilab.training.parallel import ALONE, Devices
 from lumilab.training.randomness import random_state, restore_random_state
-from lumilab.training.weights import load_tensors, save_tensors
+from lumilab.training.saving import Saver
+from lumilab.training.stored_tensors import Pieces, StoredTensors, groups_of
 
 STATE_FILE = "state.json"
-TENSOR_FILES = "*.safetensors"  # one for each group of the learner's tensors
+SAVE, LOAD = "save its part of the training state", "load the newest training state"
 LEFTOVERS = (".step_*", ".latest.*", ".best.*", ".log.jsonl.*")  # of killed processes, by the names they write under
 
 
@@ -71,47 +75,85 @@ class StateFolder:
     keep: int
     go_back: bool = False
 
-    def save(self, learner: Learner, progress: Progress) -> Artifact:
+    def save(self, learner: Learner, progress: Progress, saver: Saver | None = None) -> None:
         """Publishes the state, points `latest` (and `best`, if it is the best) to it and removes old ones.
+
+        Args:
+            learner, progress: what to save.
+            saver: does so while the caller goes on, together with other ranks; None for at once, and alone.
 
         Raises:
             ResourceError: the disk is full; the states before this one are untouched.
         """
-        target = self.folder / _name(progress.step)
-        with ArtifactBuilder(target, kind=TRAINING_STATE, config=self.config, inputs=self.inputs) as builder:
-            for group, tensors in learner.tensors().items():
-                save_tensors(builder.path(f"{group}.safetensors"), tensors)
-            builder.write_json(STATE_FILE, {"progress": asdict(progress), "random": random_state()})
-            artifact = builder.publish(replace=True)
-        self._point(progress)
-        self._prune(progress)
-        return artifact
+        saver = saver or Saver()
+        devices = saver.devices
+        pieces = {
+            group: Pieces.of(tensors, devices.rank, devices.count) for group, tensors in learner.tensors().items()
+        }
+        saver.save(pieces, partial(self._write, progress=progress, random=random_state(), devices=devices))
 
-    def restore(self, learner: Learner, say: Callable[[str], None]) -> Progress | None:
+    def _write(
+        self, pieces: Mapping[str, Pieces], progress: Progress, random: dict[str, Any], devices: Devices
+    ) -> None:
+        """Each rank writes its pieces and its generators' states; the first one publishes when all have."""
+        target = self.folder / _name(progress.step)
+        builder = ArtifactBuilder(target, kind=TRAINING_STATE, config=self.config, inputs=self.inputs)
+        with ExitStack() as stack:
+            devices.together(lambda: devices.first and stack.enter_context(builder), SAVE)
+            folder = building_folder(target, devices.from_first(os.getpid()))
+
+            def write_pieces() -> None:
+                for group, each in pieces.items():
+                    each.write(folder, group, devices.rank, devices.count)
+                if not devices.first:
+                    (folder / random_file(devices)).write_bytes(canonical_json(random))
+
+            def publish() -> None:
+                if devices.first:
+                    builder.write_json(STATE_FILE, {"progress": asdict(progress), "random": random})
+                    builder.publish(replace=True)
+                    self._point(progress)
+                    self._prune(progress)
+
+            devices.together(write_pieces, SAVE)
+            devices.together(publish, SAVE)
+
+    def restore(self, learner: Learner, say: Callable[[str], None], devices: Devices = ALONE) -> Progress | None:
         """Loads the newest state into the learner and the random number generators; None when there is none.
 
         Args:
             say: is told of a damaged state that is passed over.
+            devices: the ranks that load it; the first one looks whether it is whole.
 
         Raises:
             DamageError: the newest state is not as it was written, and it is for the user to decide to go back
                 further; or going back is allowed, and no state is whole.
             MismatchError: the state is of another run.
         """
-        artifact = self._newest(say)
-        if artifact is None:
+        newest = devices.together(lambda: self._newest(say) if devices.first else None, LOAD)
+        step = devices.from_first(_step(newest.path) if newest else -1)
+        if step < 0:
             return None
+        artifact = newest or Artifact.open(self.folder / _name(step), kind=TRAINING_STATE)
         self._check_same_run(artifact)
-        progress = self.load(learner, artifact)
-        self._point(progress)
-        self._prune(progress)
+        progress = devices.together(lambda: self.load(learner, artifact, devices), LOAD)
+        if devices.first:
+            self._point(progress)
+            self._prune(progress)
         return progress
 
-    def load(self, learner: Learner, artifact: Artifact) -> Progress:
-        """Loads one state."""
-        learner.load({path.stem: load_tensors(path) for path in artifact.path.glob(TENSOR_FILES)}, artifact.path)
+    def load(self, learner: Learner, artifact: Artifact, devices: Devices = ALONE) -> Progress:
+        """Loads one state, written by any number of ranks."""
+        parameters = dict(learner.model.named_parameters())
+        groups = {group: StoredTensors(artifact, group) for group in groups_of(artifact)}
+        learner.load(
+            {group: each.read(parameters, devices.rank, devices.count) for group, each in groups.items()}, artifact.path
+        )
         state = json.loads(artifact.file(STATE_FILE).read_bytes())
-        restore_random_state(state["random"])
+        if devices.first:
+            restore_random_state(state["random"])
+        elif random_file(devices) in artifact.manifest.files:  # else there were other ranks: it goes on as seeded
+            restore_random_state(json.loads(artifact.file(random_file(devices)).read_bytes()))
         return Progress(**state["progress"])
 
     def at(self, step: int) -> Artifact:
@@ -155,7 +197,7 @@ class StateFolder:
             else f"delete the folder {path.name} and run again to start this training anew"
         )
         return DamageError(
-            f"The newest training state is damaged: {what}",
+            f"The training state {path.name} is damaged: {what}",
             where=str(path),
             mend=f"restore the file from a copy, or {instead}.",
         )
@@ -198,5 +240,14 @@ class StateFolder:
                 yield int(path.name.removeprefix("step_"))
 
 
+def random_file(devices: Devices) -> str:
+    """The file with the states of a rank's random number generators; those of the first are in STATE_FILE."""
+    return f"random.{devices.rank}-of-{devices.count}.json"
+
+
 def _name(step: int) -> str:
     return f"step_{step:06d}"
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step_"))

@@ -7,17 +7,15 @@ set out for the host at once, to be read when the next step is under way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lumilab.model import Transformer
 from lumilab.training.learner import Learner
 from lumilab.training.objective import Batch
-
-LossFunction = Callable[[Transformer, Batch], Tensor]
+from lumilab.training.parallel import Devices, DistributedLoss
+from lumilab.training.row_shards import whole
 
 
 @dataclass(frozen=True)
@@ -63,25 +61,37 @@ class Reading:
 
 
 def take_step(
-    learner: Learner, loss_of: LossFunction, batch: Batch, step: int, share: float, *, rows: int | None, clip: float
+    learner: Learner,
+    loss_of: DistributedLoss,
+    batch: Batch,
+    step: int,
+    share: float,
+    devices: Devices,
+    *,
+    rows: int | None,
+    clip: float,
 ) -> Reading:
     """Trains on one global batch.
 
     Args:
         loss_of: gives the summed loss of a batch.
-        batch: all of it, on any device.
+        batch: this rank's rows of it, on any device.
         step: its number, from 0.
         share: of the peak learning rates.
+        devices: the ranks that train together.
         rows: windows in each forward pass; None for all.
         clip: the largest gradient norm; 0 for any.
     """
     device = next(learner.model.parameters()).device
-    trained = batch.count_trained().to(device, non_blocking=True)
+    trained = devices.summed(batch.count_trained().to(device, non_blocking=True))
     loss = torch.zeros((), device=device)
-    for part in batch.split(rows):
-        part_loss = loss_of(learner.model, part.to(device)) / trained
-        torch.autograd.backward(part_loss * learner.loss_scale.scale if learner.loss_scale else part_loss)
+    tokens, parts = devices.evened(list(batch.split(rows)))
+    for part in parts:
+        with loss_of.accumulating(last=part is parts[-1]):
+            part_loss = loss_of(part.to(device)) / trained
+            torch.autograd.backward(part_loss * learner.loss_scale.scale if learner.loss_scale else part_loss)
         loss += part_loss.detach()
+    loss = devices.summed(loss)
     norm = clip_gradient(learner, clip)
     refused = learner.guard.refuses(loss, norm)
     learner.optimizer.step(share, refused)
@@ -90,7 +100,7 @@ def take_step(
         learner.loss_scale.update(norm)
     if learner.average:
         learner.average.update(step)
-    return Reading(step, batch.ids.numel(), share, loss, norm, trained, refused)
+    return Reading(step, tokens, share, loss, norm, trained, refused)
 
 
 def clip_gradient(learner: Learner, largest: float) -> Tensor:
@@ -99,7 +109,7 @@ def clip_gradient(learner: Learner, largest: float) -> Tensor:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if learner.loss_scale:
         learner.loss_scale.unscale(gradients)
-    norm = torch.nn.utils.get_total_norm(gradients)
+    norm = whole(torch.nn.utils.get_total_norm(gradients))
     if largest:
         torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
     return norm

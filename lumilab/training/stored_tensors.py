@@ -27,11 +27,6 @@ ENDING = ".safetensors"
 ROWS = "rows"  # the key of a file's header
 
 
-def file_name(group: str, rank: int, count: int) -> str:
-    """The name of one rank's file of a group."""
-    return f"{group}{ENDING}" if count == 1 else f"{group}.{rank}-of-{count}{ENDING}"
-
-
 @dataclass(frozen=True)
 class Pieces:
     """What one rank saves of a group of tensors: plain tensors, and where they belong.
@@ -57,9 +52,12 @@ class Pieces:
             },
         )
 
-    def write(self, path: Path) -> None:
-        """Saves them as one file."""
-        save_tensors(path, self.tensors, {ROWS: json.dumps(self.rows, sort_keys=True)} if self.rows else None)
+    def write(self, folder: Path, group: str, rank: int, count: int) -> None:
+        """Saves them as this rank's file of the group, if there is anything to save."""
+        name = f"{group}.{rank}-of-{count}{ENDING}" if self.rows else f"{group}{ENDING}"
+        header = {ROWS: json.dumps(self.rows, sort_keys=True)} if self.rows else None
+        if self.tensors:
+            save_tensors(folder / name, self.tensors, header)
 
 
 class StoredTensors:
@@ -93,9 +91,9 @@ class StoredTensors:
         for name in self.names():
             owner = (parameters or {}).get(name.partition(":")[0])
             if owner is None or not is_sharded(owner) or not self._pieces[name][0][1]:
-                found[name] = self._rows(name, 0, None)
+                found[name] = self.rows(name)
             else:
-                found[name] = like(owner, self._rows(name, *row_range(len(owner), rank, count)))
+                found[name] = like(owner, self.rows(name, *row_range(len(owner), rank, count)))
         return found
 
     def _note(self, path: Path) -> None:
@@ -109,7 +107,7 @@ class StoredTensors:
         except SafetensorError as error:
             raise self._damage(str(error)) from error
 
-    def _rows(self, name: str, first: int, end: int | None) -> Tensor:
+    def rows(self, name: str, first: int = 0, end: int | None = None) -> Tensor:
         """Some rows of a tensor, put together from the files that hold them; None for up to the last."""
         pieces = sorted(self._pieces[name])
         total = pieces[0][1]
@@ -135,3 +133,8 @@ class StoredTensors:
 
 def _files_of(artifact: Artifact, group: str) -> list[str]:
     return [name for name in artifact.manifest.files if name.startswith(f"{group}.") and name.endswith(ENDING)]
+
+
+def groups_of(artifact: Artifact) -> list[str]:
+    """The groups of tensors in an artifact's folder."""
+    return sorted({name.partition(".")[0] for name in artifact.manifest.files if name.endswith(ENDING)})

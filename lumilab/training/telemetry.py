@@ -76,6 +76,23 @@ class TrainingLog:
             self._wandb.write({f"{event}/{name}": value for name, value in values.items()}, step)
 
 
+class NoLog:
+    """The log of a rank that is not the first: nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def last(self, event: str) -> dict[str, Any] | None:
+        """Nothing."""
+        return None
+
+    def write(self, event: str, step: int, **values: Any) -> None:
+        """Forgets it."""
+
+
 def open_log(states: StateFolder, config: TrainingConfig, step: int) -> TrainingLog:
     """The logs of a run that goes on after `step` steps.
 

@@ -11,8 +11,8 @@ from lumilab.recipe.training import TrainingConfig
 from lumilab.training.hardware import Hardware
 from lumilab.training.learner import Learner
 from lumilab.training.objective import Objective
+from lumilab.training.parallel import Devices, DistributedLoss
 from lumilab.training.states import Progress
-from lumilab.training.step import LossFunction
 from lumilab.work.stopping import StopRequest
 
 SHARE = 0.1  # of an epoch, between validations
@@ -34,21 +34,29 @@ def steps_between(config: TrainingConfig, epoch_steps: float) -> int:
 
 
 def validation_loss(
-    learner: Learner, objective: Objective, loss_of: LossFunction, hardware: Hardware, rows: int, stop: StopRequest
+    learner: Learner,
+    objective: Objective,
+    loss_of: DistributedLoss,
+    hardware: Hardware,
+    devices: Devices,
+    rows: int,
+    stop: StopRequest,
 ) -> float | None:
     """Mean loss in nats over the validation batches' trained tokens; None when there are none, or on a stop."""
     total = torch.zeros((), dtype=torch.float32, device=hardware.device)
     trained = torch.zeros((), dtype=torch.int64, device=hardware.device)
+    stopped = False
     learner.model.eval()
     # With gradients the compiled program is that of training; compiling another would cost more than it saves.
-    with learner.as_validated(), torch.set_grad_enabled(hardware.compiled):
-        for batch in objective.validation(rows):
-            if stop.requested:
+    with learner.as_validated(), loss_of.evaluating(), torch.set_grad_enabled(hardware.compiled):
+        for batch in devices.shared_out(objective.validation(rows)):
+            if stopped := devices.stopped(stop):
                 break
-            total += loss_of(learner.model, batch.to(hardware.device)).detach()
+            total += loss_of(batch.to(hardware.device)).detach()
             trained += batch.count_trained().to(hardware.device)
     learner.model.train()
-    return total.item() / trained.item() if trained.item() and not stop.requested else None
+    total, trained = devices.summed(total), devices.summed(trained)
+    return total.item() / trained.item() if trained.item() and not stopped else None
 
 
 def judged(progress: Progress, loss: float) -> Progress:

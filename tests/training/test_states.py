@@ -20,6 +20,7 @@ from lumilab.errors import DamageError, MismatchError, ResourceError
 from lumilab.recipe.training import TrainingConfig
 from lumilab.training.learner import Learner
 from lumilab.training.objective import summed_cross_entropy
+from lumilab.training.parallel import ALONE, DistributedLoss, LossModule
 from lumilab.training.states import Progress
 from lumilab.training.step import take_step
 
@@ -30,8 +31,9 @@ def fresh(config: TrainingConfig = CONFIG) -> Learner:
 
 def trained(steps: int = 2, config: TrainingConfig = CONFIG) -> Learner:
     learner = fresh(config)
+    loss_of = DistributedLoss(LossModule(learner.model, summed_cross_entropy), "one")
     for step in range(steps):
-        take_step(learner, summed_cross_entropy, Counting().batch(step), step, 1.0, rows=None, clip=1.0)
+        take_step(learner, loss_of, Counting().batch(step), step, 1.0, ALONE, rows=None, clip=1.0)
     return learner
 
 
@@ -79,7 +81,9 @@ def test_a_state_of_one_moment_has_one_digest(tmp_path: Path) -> None:
         torch.manual_seed(0)
         random.seed(0)
         np.random.seed(0)
-        digests.add(states_in(tmp_path / name).save(trained(), Progress(step=2)).digest)
+        states = states_in(tmp_path / name)
+        states.save(trained(), Progress(step=2))
+        digests.add(states.at(2).digest)
     assert len(digests) == 1
 
 
@@ -154,7 +158,8 @@ def test_a_damaged_only_state_says_that_training_starts_anew(tmp_path: Path) -> 
 
 def test_states_of_another_configuration_or_input_are_refused(tmp_path: Path) -> None:
     states = states_in(tmp_path)
-    artifact = states.save(trained(), Progress(step=1))
+    states.save(trained(), Progress(step=1))
+    artifact = states.at(1)
     with pytest.raises(MismatchError, match="setting training differs"):
         states_in(tmp_path, changed(steps=13)).restore(fresh(), quietly)
     with pytest.raises(MismatchError, match="input dataset differs"):
