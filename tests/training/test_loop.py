@@ -21,8 +21,9 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from lumilab.errors import ConfigError, InputError, Interrupted, ResourceError, TimeLimitReached
 from lumilab.model import Transformer, hf_config
 from lumilab.recipe.training import ScheduleConfig, TrainingConfig
-from lumilab.training.loop import Sampler, train
+from lumilab.training.loop import train
 from lumilab.training.objective import UNTRAINED, Batch
+from lumilab.training.run import Sampler
 from lumilab.training.schedules import learning_rate_share
 from lumilab.training.states import Progress
 
