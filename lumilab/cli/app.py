@@ -22,6 +22,7 @@ from lumilab.cli import (
     inspect,
     menu,
     pack,
+    plan,
     quickstart,
     run,
     tokenizer,
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.command("quickstart")(quickstart.quickstart)
 app.command("run")(run.run)
+app.command("plan")(plan.plan)
 corpus.app.command("build")(corpus_build.build)
 corpus.app.command("download")(corpus_download.download)
 app.add_typer(corpus.app, name="corpus")

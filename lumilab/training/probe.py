@@ -17,11 +17,12 @@ from lumilab.model import Transformer, initialise
 from lumilab.recipe.model import ModelConfig
 from lumilab.recipe.training import TrainingConfig
 from lumilab.training.flops import peak_operations, training_operations_per_token
-from lumilab.training.hardware import Hardware, keep_freed_memory, memory_explained, repeatable, resolve
+from lumilab.training.hardware import keep_freed_memory, memory_explained, repeatable, resolve
 from lumilab.training.learner import Learner
-from lumilab.training.memory import peak_memory, resident
+from lumilab.training.memory import peak_watched, resident
 from lumilab.training.objective import Batch, summed_cross_entropy
-from lumilab.training.step import LossFunction, take_step
+from lumilab.training.parallel import Devices, DistributedLoss, LossModule, distribute
+from lumilab.training.step import take_step
 from lumilab.work.stopping import StopRequest
 
 STEP_SECONDS = 8.0  # a measured step should take no longer
@@ -76,21 +77,27 @@ def measure(
     hardware = resolve(training, operations * training.steps * training.batch_size * window)
     keep_freed_memory()
     before = resident() if hardware.device.type == "cpu" else 0
-    with memory_explained(training), repeatable(hardware.device):
-        model = initialise(Transformer(model_config, vocabulary_size), 0).to(hardware.device)
+    with (
+        memory_explained(training),
+        repeatable(hardware.device, training.deterministic),
+        peak_watched(hardware.device) as peak,
+    ):
+        model = initialise(Transformer(model_config, vocabulary_size), 0)
         model.activation_dtype = hardware.dtype
+        loss_of = distribute(model, summed_cross_entropy, hardware, Devices(), training.parallel)
         model.recompute = training.activation_checkpointing
         learner = Learner(model, training, hardware.dtype)
         rows = rows or _affordable_rows(learner, training, window)
-        seconds = _step_seconds(learner, hardware, training, _random_batch(model, rows, window), stop)
+        seconds = _step_seconds(learner, loss_of, training, _random_batch(model, rows, window), stop)
+        memory = peak() - before
     speed = rows * window / statistics.median(seconds)
-    peak = peak_operations(hardware.device, hardware.dtype)
+    best = peak_operations(hardware.device, hardware.dtype)
     return Probe(
         tokens_per_second=speed,
         steps=len(seconds),
         windows=rows,
-        memory=peak_memory(hardware.device) - before,
-        mfu=speed * operations / peak if peak else None,
+        memory=memory,
+        mfu=speed * operations / best if best else None,
         hardware=hardware.describe().removeprefix("Training on "),
     )
 
@@ -98,27 +105,27 @@ def measure(
 def _affordable_rows(learner: Learner, training: TrainingConfig, window: int) -> int:
     """As many windows of the batch as a step may have, going by one that is not compiled; whole micro-batches."""
     batch = _random_batch(learner.model, 1, window)
+    plain = DistributedLoss(LossModule(learner.model, summed_cross_entropy), "one")
     for _ in range(2):  # the first one fetches memory
         began = time.perf_counter()
-        take_step(learner, summed_cross_entropy, batch, 0, 0.0, rows=None, clip=0.0).wait()
+        take_step(learner, plain, batch, 0, 0.0, Devices(), rows=None, clip=0.0).wait()
         seconds = time.perf_counter() - began
     affordable = max(1, int(STEP_SECONDS / seconds))
     if affordable >= training.batch_size:
         return training.batch_size
     micro = training.micro_batch_size if isinstance(training.micro_batch_size, int) else 1
-    return max(affordable // micro, 1) * micro if micro <= affordable else affordable
+    return affordable // micro * micro if micro <= affordable else affordable
 
 
 def _step_seconds(
-    learner: Learner, hardware: Hardware, training: TrainingConfig, batch: Batch, stop: StopRequest
+    learner: Learner, loss_of: DistributedLoss, training: TrainingConfig, batch: Batch, stop: StopRequest
 ) -> list[float]:
-    loss_of: LossFunction = hardware.compile(summed_cross_entropy)
     micro = training.micro_batch_size if isinstance(training.micro_batch_size, int) else None
     seconds: list[float] = []
     for number in range(WARM_UP + MEASURED[1]):
         stop.check()
         began = time.perf_counter()
-        take_step(learner, loss_of, batch, number, 0.0, rows=micro, clip=training.optimizer.clip).wait()
+        take_step(learner, loss_of, batch, number, 0.0, Devices(), rows=micro, clip=training.optimizer.clip).wait()
         if number >= WARM_UP:
             seconds.append(time.perf_counter() - began)
         if len(seconds) >= MEASURED[0] and sum(seconds) > ENOUGH_SECONDS:

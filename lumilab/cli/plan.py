@@ -1,0 +1,74 @@
+"""`lumi plan RECIPE`: what a recipe's pretraining will take; with `--fit`, what loss it will reach."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from lumilab.cli.options import Out, Overrides, RecipeReference, Trial, load, run_folder
+from lumilab.work.context import WorkContext
+from lumilab.work.progress import Reporter, format_bytes, format_count, format_seconds
+from lumilab.work.stopping import stopping_on_signals
+
+if TYPE_CHECKING:
+    from lumilab.pipeline.forecast import Figure
+
+SHOWN = {"bytes": format_bytes, "seconds": format_seconds, "money": lambda value: f"{value:,.2f}"}
+
+
+def plan(
+    recipe: RecipeReference,
+    overrides: Overrides = None,
+    devices: Annotated[int, typer.Option(help="How many devices train together.", min=1)] = 1,
+    price: Annotated[float | None, typer.Option(help="Of one device for an hour.", metavar="PER_HOUR")] = None,
+    tokens_per_second: Annotated[
+        float | None, typer.Option(help="Of one device, where another machine will train.", metavar="X")
+    ] = None,
+    probe: Annotated[bool, typer.Option(help="Measure the speed here by a few training steps.")] = True,
+    fit: Annotated[bool, typer.Option("--fit", help="Train a ladder of small models and predict the loss.")] = False,
+    budget: Annotated[str, typer.Option(help="With --fit: time for the ladder.", metavar="TIME")] = "10m",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    out: Out = None,
+    test: Trial = False,
+) -> None:
+    """Tell what pretraining takes: parameters, tokens, operations, memory, time, cost, disk."""
+    from lumilab.pipeline import forecast as forecasting
+
+    loaded = load(recipe, overrides, trial=test)
+    terms = forecasting.Terms(devices, price, tokens_per_second, probe)
+    report = Reporter(Console(stderr=True, highlight=False, soft_wrap=True)) if as_json else Reporter()
+    folder = run_folder(loaded, out)
+    with stopping_on_signals() as stop:
+        figures = forecasting.forecast(loaded.recipe, folder, terms, WorkContext(report, stop))
+    if as_json:
+        print(json.dumps(forecasting.as_json(loaded.recipe, figures), indent=2))  # noqa: T201
+    else:
+        _show(figures, report)
+
+
+def _show(figures: list[Figure], report: Reporter) -> None:
+    """A section after the other, one line a figure."""
+    for section, those in groupby(figures, attrgetter("section")):
+        report.say(section, style="bold")
+        for figure in those:
+            line = Text.assemble(f"  {figure.name:<24}", (f"{shown(figure):>14}", "bold"), ("  " + figure.how, "dim"))
+            report.console.print(line)
+
+
+def shown(figure: Figure) -> str:
+    """A figure's value as a person reads it."""
+    if figure.value is None:
+        return "unknown"
+    if figure.unit in SHOWN:
+        return SHOWN[figure.unit](figure.value)
+    if figure.unit == "FLOP":
+        return f"{figure.value:.3g}"
+    if figure.unit in ("", "epochs"):
+        return f"{figure.value:,.3g}"
+    return f"{figure.value:,.0f}" if figure.value < 1e6 else f"{format_count(figure.value)}"
