@@ -63,6 +63,8 @@ def train(
     with memory_explained(config), devices.losses_explained(), repeatable(hardware.device, config.deterministic):
         model.activation_dtype = hardware.dtype
         loss_of = distribute(model, objective.loss, hardware, devices, config.parallel)
+        if devices.count > 1:
+            context.report.say(f"  {loss_of.kind} over {devices.count} processes", style="dim")
         model.recompute = config.activation_checkpointing
         learner = Learner(model, config, hardware.dtype)
         progress = states.restore(learner, context.report.say, devices) or Progress()

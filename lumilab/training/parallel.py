@@ -17,6 +17,7 @@ stays its own affair: it casts float32 weights where it uses them.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -265,9 +266,11 @@ def _replicated(module: LossModule) -> Any:
     # With find_unused_parameters the buckets are never rebuilt in the order of the first backward pass, so a resumed
     # run adds up in the same order as one that was not interrupted. There has to be an unused one, or DDP complains.
     module.unused = nn.Parameter(torch.zeros(1, device=next(module.parameters()).device))
-    wrapped = nn.parallel.DistributedDataParallel(
-        module, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=True
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the newer name of broadcast_buffers is unknown to torch 2.11
+        wrapped = nn.parallel.DistributedDataParallel(
+            module, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=True
+        )
     wrapped.register_comm_hook(None, lambda state, bucket: _summed(bucket))
     return wrapped
 
