@@ -19,11 +19,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 IGNORED = -100  # the label of a row that does not count: PyTorch's own convention (`ignore_index`)
 CPU_ROWS, CPU_BLOCK = 512, 4096  # rows a piece and vocabulary entries a block: a block of float32 is 8 MB
 PIECE_LOGITS = 2**28  # logits a piece elsewhere: large products, half a gigabyte of bfloat16
+ALIGNMENT = 64  # entries: a GPU multiplies matrices of odd sizes (GPT-2's 50 257) several times slower
 
 Gradients = tuple[Tensor, Tensor, Tensor]
 
@@ -90,14 +92,15 @@ def _in_rows(features: Tensor, weight: Tensor, labels: Tensor, gradients: bool, 
 
     Ignored rows are computed and masked: to leave them out, the processor would have to wait for the GPU.
     """
-    wide, cast = _wide(features.dtype), weight.to(features.dtype)
+    vocabulary, wide = len(weight), _wide(features.dtype)
+    cast = F.pad(weight.to(features.dtype), (0, 0, 0, -vocabulary % ALIGNMENT))
+    entries = torch.arange(len(cast), device=features.device)
     loss = features.new_zeros((), dtype=wide)
-    to_features, to_weight = [], weight.new_zeros(weight.shape if gradients else 0, dtype=wide)
-    entries = torch.arange(len(weight), device=features.device)
+    to_features, to_weight = [], weight.new_zeros(cast.shape if gradients else 0, dtype=wide)
     for start in range(0, len(features), rows):
         piece, label = features[start : start + rows], labels[start : start + rows, None]
         trained = label != IGNORED
-        logits = (piece @ cast.T).to(wide)
+        logits = (piece @ cast.T).to(wide).masked_fill(entries >= vocabulary, -torch.inf)
         normaliser = torch.logsumexp(logits, -1, keepdim=True)
         loss = loss + ((normaliser - logits.gather(1, label.clamp_min(0))) * trained).sum()
         if gradients:
@@ -105,9 +108,10 @@ def _in_rows(features: Tensor, weight: Tensor, labels: Tensor, gradients: bool, 
             to_logits = to_logits.to(features.dtype)
             to_features.append(to_logits @ cast)
             to_weight = to_weight + (to_logits.T @ piece).to(wide)
-    if not gradients or not to_features:
-        return loss, torch.zeros_like(features), to_weight.to(weight.dtype)
-    return loss, torch.cat(to_features), to_weight.to(weight.dtype)
+    if not gradients:
+        return loss, to_weight, to_weight.clone()
+    whole = torch.cat(to_features) if to_features else torch.zeros_like(features)
+    return loss, whole, to_weight[:vocabulary].to(weight.dtype)
 
 
 # --- on a CPU --------------------------------------------------------------------------------------------------------
