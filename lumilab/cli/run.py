@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lumilab.cli.options import Out, Overrides, RecipeReference, Trial, load, run_folder
+from lumilab.cli.options import Depth, Out, Overrides, RecipeReference, Trial, load, run_folder
 from lumilab.cli.running import bring_up_to_date
 from lumilab.work.progress import Reporter
 
@@ -30,6 +30,7 @@ def run(
     nproc: Annotated[
         int | None, typer.Option(help="Train with this many processes, one for each GPU of this machine.", min=2)
     ] = None,
+    depth: Depth = None,
 ) -> None:
     """Run a recipe: from raw text to a chat model, only the stages that changed."""
     from lumilab.pipeline.launch import launched
@@ -39,13 +40,13 @@ def run(
 
         with joined_team() as team:
             if team.leads:
-                _run(recipe, overrides, dry_run, until, force or [], out, test, team.work)
+                _run(recipe, overrides, dry_run, until, force or [], out, test, depth, team.work)
             else:
                 team.follow()
     elif nproc and not dry_run:
         _launch(nproc)
     else:
-        _run(recipe, overrides, dry_run, until, force or [], out, test)
+        _run(recipe, overrides, dry_run, until, force or [], out, test, depth)
 
 
 def _run(
@@ -56,12 +57,13 @@ def _run(
     force: list[str],
     out: Path | None,
     test: bool,
+    depth: int | None,
     work: Work | None = None,
 ) -> None:
     from lumilab.pipeline import plan as planning
     from lumilab.pipeline import run as running
 
-    loaded = load(recipe, overrides, trial=test)
+    loaded = load(recipe, overrides, trial=test, depth=depth)
     folder = run_folder(loaded, out)
     report = Reporter()
     forced = frozenset(force)

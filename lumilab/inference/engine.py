@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from lumilab.errors import InputError
-from lumilab.inference.sampling import TokenDrawer
 from lumilab.model import KVCache, Transformer
+from lumilab.model.sampling import TokenDrawer
 from lumilab.recipe.schema import SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model

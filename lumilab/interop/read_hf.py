@@ -11,7 +11,7 @@ from typing import Any
 from lumilab.errors import DamageError, InputError
 from lumilab.interop.names import Tensors, check_complete, from_family
 from lumilab.model.families import family_of
-from lumilab.model.foreign_config import shape_of
+from lumilab.recipe.described_model import shape_of
 from lumilab.model.layout import parameter_shapes
 from lumilab.recipe.model import ModelConfig
 from lumilab.training.weights import load_tensors

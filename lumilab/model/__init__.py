@@ -3,13 +3,16 @@
 from lumilab.model.families import family_of, hf_config, own_config
 from lumilab.model.initialise import initialise
 from lumilab.model.kv_cache import KVCache
+from lumilab.model.language_model import LanguageModel, create_model
 from lumilab.model.layout import count_parameters, parameter_shapes
 from lumilab.model.transformer import Transformer
 
 __all__ = [
     "KVCache",
+    "LanguageModel",
     "Transformer",
     "count_parameters",
+    "create_model",
     "family_of",
     "hf_config",
     "initialise",

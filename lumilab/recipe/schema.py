@@ -56,6 +56,7 @@ class SamplingConfig(Section):
     temperature: float = setting(0.8, "0 for always the most likely token", ge=0)
     top_k: int = setting(50, "draw among this many most likely tokens; 0 for all", ge=0)
     top_p: float = setting(0.95, "draw among the most likely tokens that hold this probability", gt=0, le=1)
+    min_p: float = setting(0.0, "drop tokens less likely than this share of the most likely one's", ge=0, le=1)
     repetition_penalty: float = setting(1.0, "above 1, tokens already seen become less likely", gt=0)
     max_tokens: Count = setting(200, "longest answer in tokens")
     seed: int = setting(0, "same seed, same text")

@@ -7,11 +7,14 @@ that a family's config.json leaves out has that family's default.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from lumilab.errors import InputError
+from lumilab.recipe.load import load_recipe, preset_names
 from lumilab.recipe.model import ModelConfig, RopeScaling
 
 GATES = {"silu": "swiglu", "swish": "swiglu", "gelu": "geglu", "relu": "reglu"}
@@ -35,6 +38,38 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "vocabulary_size": ("vocab_size", "n_vocab"),
 }  # fmt: skip
 """Our fields and what the predecessors' configurations call them."""
+
+
+def read_shape(reference: str | Path) -> tuple[ModelConfig, int | None]:
+    """The shape and the vocabulary's size (if it is said) that a file describes.
+
+    Args:
+        reference: a preset's name, a recipe, or a JSON or YAML file as for `shape_of`.
+
+    Raises:
+        ConfigError, InputError: there is no such file, or it describes no possible model.
+    """
+    path = Path(reference)
+    if str(reference) in preset_names():
+        return _of_recipe(str(reference))
+    try:
+        values = yaml.safe_load(path.read_bytes())  # JSON is YAML, too
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(
+            f"The description of a model cannot be read: {error}",
+            where=str(path),
+            mend=f"give a JSON or YAML file, or a preset: {', '.join(preset_names())}.",
+        ) from None
+    if not isinstance(values, Mapping):
+        raise InputError("This describes no model: it is not a mapping", where=str(path))
+    if {"extends", "corpus"} & values.keys():
+        return _of_recipe(str(path.absolute()))
+    return shape_of(values, str(path))
+
+
+def _of_recipe(reference: str) -> tuple[ModelConfig, int]:
+    recipe = load_recipe(reference).recipe
+    return recipe.model, recipe.tokenizer.vocabulary_size
 
 
 def shape_of(values: Mapping[str, Any], where: str) -> tuple[ModelConfig, int | None]:
