@@ -29,7 +29,7 @@ from lumilab.pipeline.run import work_in_subprocess
 from lumilab.pipeline.stages import STAGES, Job
 from lumilab.pipeline.worker import WorkOrder, build
 from lumilab.recipe import Recipe
-from lumilab.training.parallel import Devices, joined
+from lumilab.training.devices import Devices, joined
 from lumilab.work.context import WorkContext
 from lumilab.work.progress import Reporter
 from lumilab.work.stopping import stopping_on_signals

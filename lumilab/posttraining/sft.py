@@ -24,8 +24,8 @@ from lumilab.posttraining.examples import Examples, PackedWindows
 from lumilab.recipe.training import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
+from lumilab.training.devices import Devices
 from lumilab.training.objective import Batch, summed_cross_entropy
-from lumilab.training.parallel import Devices
 from lumilab.training.run import Sampler
 from lumilab.training.stage import train_stage
 from lumilab.work.context import WorkContext

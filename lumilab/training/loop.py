@@ -10,11 +10,12 @@ from __future__ import annotations
 from lumilab.errors import TimeLimitReached
 from lumilab.model import Transformer
 from lumilab.recipe.training import TrainingConfig
+from lumilab.training.devices import Devices
 from lumilab.training.flops import training_operations_per_token
 from lumilab.training.hardware import keep_freed_memory, memory_explained, repeatable, resolve
 from lumilab.training.learner import Learner
 from lumilab.training.objective import Objective
-from lumilab.training.parallel import Devices, distribute
+from lumilab.training.parallel import distribute
 from lumilab.training.randomness import seed_all
 from lumilab.training.run import Run, Sampler
 from lumilab.training.saving import Saver

@@ -22,9 +22,9 @@ from lumilab.dataset.split import TRAIN, VALIDATION
 from lumilab.model import Transformer, initialise
 from lumilab.recipe.model import ModelConfig
 from lumilab.recipe.training import TrainingConfig
+from lumilab.training.devices import Devices
 from lumilab.training.hardware import resolve_device
 from lumilab.training.objective import Batch, summed_cross_entropy
-from lumilab.training.parallel import Devices
 from lumilab.training.run import Sampler
 from lumilab.training.stage import train_stage
 from lumilab.work.context import WorkContext

@@ -16,12 +16,14 @@ import torch
 from lumilab.model import Transformer, initialise
 from lumilab.recipe.model import ModelConfig
 from lumilab.recipe.training import TrainingConfig
-from lumilab.training.flops import peak_operations, training_operations_per_token
+from lumilab.training.cost import operations_per_token, tokens_of
+from lumilab.training.devices import Devices
+from lumilab.training.flops import peak_operations
 from lumilab.training.hardware import keep_freed_memory, memory_explained, repeatable, resolve
 from lumilab.training.learner import Learner
 from lumilab.training.memory import peak_watched, resident
 from lumilab.training.objective import Batch, summed_cross_entropy
-from lumilab.training.parallel import Devices, DistributedLoss, LossModule, distribute
+from lumilab.training.parallel import DistributedLoss, LossModule, distribute
 from lumilab.training.step import take_step
 from lumilab.work.stopping import StopRequest
 
@@ -72,9 +74,8 @@ def measure(
         ResourceError: the machine lacks what was chosen, or memory.
         Interrupted: a stop was asked for.
     """
-    with torch.device("meta"):
-        operations = training_operations_per_token(Transformer(model_config, vocabulary_size), window)
-    hardware = resolve(training, operations * training.steps * training.batch_size * window)
+    operations = operations_per_token(model_config, vocabulary_size, window).total
+    hardware = resolve(training, operations * tokens_of(training, window))
     keep_freed_memory()
     before = resident() if hardware.device.type == "cpu" else 0
     with (

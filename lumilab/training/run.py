@@ -15,13 +15,14 @@ import torch
 from lumilab.errors import ConfigError, InputError
 from lumilab.model import Transformer
 from lumilab.recipe.training import TrainingConfig
+from lumilab.training.devices import Devices
 from lumilab.training.flops import peak_operations, training_operations_per_token
 from lumilab.training.hardware import Hardware
 from lumilab.training.learner import Learner
 from lumilab.training.meter import Meter
 from lumilab.training.micro_batches import largest_micro_batch
 from lumilab.training.objective import Objective
-from lumilab.training.parallel import Devices, DistributedLoss, whole_model
+from lumilab.training.parallel import DistributedLoss, whole_model
 from lumilab.training.randomness import undisturbed
 from lumilab.training.schedules import learning_rate_share
 from lumilab.training.states import Progress

@@ -20,7 +20,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from lumilab.training.parallel import ALONE, Devices
+from lumilab.training.devices import ALONE, Devices
 from lumilab.training.stored_tensors import Pieces
 
 ROOM = 4  # copies of a state that must fit into free memory before one is made without being asked for

@@ -12,9 +12,10 @@ from lumilab.recipe.section import identity
 from lumilab.recipe.training import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import CHECKPOINT, publish_checkpoint
+from lumilab.training.devices import Devices
 from lumilab.training.loop import train
 from lumilab.training.objective import Objective
-from lumilab.training.parallel import Devices, whole_model
+from lumilab.training.parallel import whole_model
 from lumilab.training.run import Sampler
 from lumilab.training.states import StateFolder
 from lumilab.work.context import WorkContext

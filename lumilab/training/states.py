@@ -20,8 +20,8 @@ from typing import Any
 from lumilab.artifact import Artifact, ArtifactBuilder, building_folder, canonical_json, write_atomically
 from lumilab.errors import DamageError, InputError, MismatchError
 from lumilab.training.checkpoint import TRAINING_STATE
+from lumilab.training.devices import ALONE, Devices
 from lumilab.training.learner import Learner
-from lumilab.training.parallel import ALONE, Devices
 from lumilab.training.randomness import random_state, restore_random_state
 from lumilab.training.saving import Saver
 from lumilab.training.stored_tensors import Pieces, StoredTensors, groups_of

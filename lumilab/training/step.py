@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lumilab.training.devices import Devices
 from lumilab.training.learner import Learner
 from lumilab.training.objective import Batch
-from lumilab.training.parallel import Devices, DistributedLoss
+from lumilab.training.parallel import DistributedLoss
 from lumilab.training.row_shards import whole
 
 
@@ -86,8 +87,8 @@ def take_step(
     trained = devices.summed(batch.count_trained().to(device, non_blocking=True))
     loss = torch.zeros((), device=device)
     tokens, parts = devices.evened(list(batch.split(rows)))
-    for part in parts:
-        with loss_of.accumulating(last=part is parts[-1]):
+    for number, part in enumerate(parts, start=1):
+        with loss_of.accumulating(last=number == len(parts)):
             part_loss = loss_of(part.to(device)) / trained
             torch.autograd.backward(part_loss * learner.loss_scale.scale if learner.loss_scale else part_loss)
         loss += part_loss.detach()

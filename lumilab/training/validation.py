@@ -8,10 +8,11 @@ from dataclasses import replace
 import torch
 
 from lumilab.recipe.training import TrainingConfig
+from lumilab.training.devices import Devices
 from lumilab.training.hardware import Hardware
 from lumilab.training.learner import Learner
 from lumilab.training.objective import Objective
-from lumilab.training.parallel import Devices, DistributedLoss
+from lumilab.training.parallel import DistributedLoss
 from lumilab.training.states import Progress
 from lumilab.work.stopping import StopRequest
 

@@ -1,19 +1,22 @@
 """Trainings by several ranks, each a process of its own, over gloo on the CPU.
 
 Argument: a file with a JSON list of trainings, done one after the other. Each has "folder", "ranks", "config" (changes
-of `tiny_training.CONFIG`), and may have "stop_at" (a step at which one rank is asked to stop) and "kill_at" (a step at
-which the last rank is killed). This process imports everything once and forks the ranks, so that a training takes a
-second. A training leaves its log and its states in its folder, and there `weights.safetensors`, `outcome.json` (what
-each rank raised, or null) and the text that the first rank said.
+of `tiny_training.CONFIG`), and may have "stop_at" (a step at which one rank is asked to stop), "kill_at" (a step at
+which the last rank is killed) or "kills" (so often a rank is killed at a random moment, and all are started again).
+This process imports everything once and forks the ranks, so that a training takes a second. It leaves its log and its
+states in its folder, and there `weights.safetensors`, `outcome-RANK.json` (what a rank raised, or null) and
+`said.txt`, the text that the first rank said.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import sys
+import time
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,9 +29,10 @@ from tiny_corpus import quiet_context
 from tiny_training import Counting, changed, fresh_model, states_in
 
 from lumilab.dataset.loader import rank_rows
+from lumilab.training.devices import Devices, joined
 from lumilab.training.loop import train
 from lumilab.training.objective import UNTRAINED, Batch
-from lumilab.training.parallel import Devices, joined, whole_model
+from lumilab.training.parallel import whole_model
 from lumilab.training.weights import save_tensors
 
 
@@ -89,22 +93,61 @@ def rank(task: dict[str, Any], number: int, port: int) -> None:
     os._exit(0)
 
 
+def start(task: dict[str, Any]) -> list[int]:
+    """Forks the ranks of a training; returns their ids."""
+    Path(task["folder"]).mkdir(parents=True, exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    children = []
+    for number in range(task["ranks"]):
+        child = os.fork()
+        if not child:
+            rank(task, number, port)
+        children.append(child)
+    return children
+
+
+def lines_in(log: Path) -> int:
+    """How many lines a log that may not be there has."""
+    try:
+        return log.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
+def outlasted(child: int, log: Path, headway: int, seconds: float) -> bool:
+    """Waits for so many new lines in the log and then so many seconds; whether the child is still at work then."""
+    least, end = lines_in(log), float("inf")
+    while time.monotonic() < end:
+        time.sleep(0.001)
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return False
+        lines = lines_in(log)
+        least = min(least, lines)  # what was logged after the state that it goes on from is cut off
+        if lines - least >= headway and end == float("inf"):
+            end = time.monotonic() + seconds
+    return True
+
+
 def main(file: str) -> None:
-    """All trainings of a list."""
+    """All trainings of a list; prints how often a rank was killed."""
     warnings.simplefilter("ignore", DeprecationWarning)  # forking beside idle threads of libraries
+    draw, kills = random.Random(5), 0
     for task in json.loads(Path(file).read_text()):
-        Path(task["folder"]).mkdir(parents=True, exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        children = []
-        for number in range(task["ranks"]):
-            child = os.fork()
-            if not child:
-                rank(task, number, port)
-            children.append(child)
-        for child in children:
-            os.waitpid(child, 0)
+        log, left = Path(task["folder"]) / "log.jsonl", task.get("kills", 0)
+        while True:
+            children = start(task)
+            victim = draw.choice(children)
+            killed = left > 0 and outlasted(victim, log, draw.randint(0, 4), draw.uniform(0, 0.05))
+            if killed:
+                os.kill(victim, signal.SIGKILL)
+                left, kills = left - 1, kills + 1
+            for child in children:
+                os.waitpid(child, 0)
+            if not killed:
+                break
+    sys.stdout.write(str(kills))
 
 
 if __name__ == "__main__":

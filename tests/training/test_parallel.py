@@ -35,15 +35,16 @@ def task(folder: Path, ranks: int = 1, parallel: str = "ddp", **more: Any) -> di
     return {"folder": str(folder), "ranks": ranks, "config": config} | more
 
 
-def train(folder: Path, *tasks: dict[str, Any]) -> None:
-    """Does the trainings, one after the other."""
+def train(folder: Path, *tasks: dict[str, Any]) -> int:
+    """Does the trainings, one after the other; returns how often a rank was killed."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tasks.json").write_text(json.dumps(tasks))
     script = str(Path(__file__).with_name("ranks_at_work.py"))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, script, str(folder / "tasks.json")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, done.stderr
+    return int(done.stdout.split()[-1])
 
 
 def outcome(folder: Path, rank: int = 0) -> str | None:
@@ -174,6 +175,17 @@ def test_every_way_of_training_and_going_on(tmp_path: Path, optimizer: str) -> N
         for target in targets.values():
             shutil.copytree(tmp_path / f"{names[way]}-stopped", target)
         train(tmp_path, *[task(targets[other], *other, config=config) for other in ways])
-        for other, target in targets.items():
+        for target in targets.values():
             assert_as_one(target, tmp_path / "ddp-1")
         assert_same_bits(targets[way], tmp_path / names[way])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1600)
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_thirty_kills_change_no_bit(tmp_path: Path, parallel: str) -> None:
+    config = {"steps": 120, "checkpoint_every": 2, "validate_every": 30, "sample_every": 0}
+    train(tmp_path, task(tmp_path / "undisturbed", 2, parallel, config=config))
+    kills = train(tmp_path, task(tmp_path / "killed", 2, parallel, config=config, kills=30))
+    assert kills >= 25
+    assert_same_bits(tmp_path / "killed", tmp_path / "undisturbed")

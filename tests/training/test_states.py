@@ -18,9 +18,10 @@ from tiny_training import CONFIG, Counting, changed, fresh_model, states_in
 from lumilab.artifact import Artifact
 from lumilab.errors import DamageError, MismatchError, ResourceError
 from lumilab.recipe.training import TrainingConfig
+from lumilab.training.devices import ALONE
 from lumilab.training.learner import Learner
 from lumilab.training.objective import summed_cross_entropy
-from lumilab.training.parallel import ALONE, DistributedLoss, LossModule
+from lumilab.training.parallel import DistributedLoss, LossModule
 from lumilab.training.states import Progress
 from lumilab.training.step import take_step
 
