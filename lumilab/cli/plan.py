@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -45,11 +45,19 @@ def plan(
     report = Reporter(Console(stderr=True, highlight=False, soft_wrap=True)) if as_json else Reporter()
     folder = run_folder(loaded, out)
     with stopping_on_signals() as stop:
-        figures = forecasting.forecast(loaded.recipe, folder, terms, WorkContext(report, stop))
+        context = WorkContext(report, stop)
+        figures = forecasting.forecast(loaded.recipe, folder, terms, context)
+        if not as_json:
+            _show(figures, report)
+        ladder = None
+        if fit:
+            from lumilab.pipeline.ladder import climb_in_run
+
+            ladder = climb_in_run(loaded.recipe, folder, budget, context)
     if as_json:
-        print(json.dumps(forecasting.as_json(loaded.recipe, figures), indent=2))  # noqa: T201
-    else:
-        _show(figures, report)
+        print(json.dumps(forecasting.as_json(loaded.recipe, figures) | {"ladder": ladder}, indent=2))  # noqa: T201
+    elif ladder:
+        _show_ladder(ladder, report)
 
 
 def _show(figures: list[Figure], report: Reporter) -> None:
@@ -59,6 +67,22 @@ def _show(figures: list[Figure], report: Reporter) -> None:
         for figure in those:
             line = Text.assemble(f"  {figure.name:<24}", (f"{shown(figure):>14}", "bold"), ("  " + figure.how, "dim"))
             report.console.print(line)
+
+
+def _show_ladder(ladder: dict[str, Any], report: Reporter) -> None:
+    """The rungs, the law, and what it foretells."""
+    report.say("Ladder", style="bold")
+    for rung in ladder["rungs"]:
+        size, tokens = format_count(rung["parameters"]), format_count(rung["tokens"])
+        report.say(f"  {size:>8} parameters  {tokens:>8} tokens  {rung['compute']:.2e} FLOP  loss {rung['loss']:.4f}")
+    law, found = ladder["law"], ladder["prediction"]
+    found_how = "fitted" if law["fitted_exponent"] else "given: Hoffmann et al. 2022, as there are few rungs"
+    report.say(f"  L = {law['irreducible']:.3f} + {law['scale']:.4g} / C^{law['exponent']:.4f} (exponent {found_how})")
+    report.say(
+        f"  The recipe, at {ladder['compute']:.2e} FLOP: validation loss {found['loss']:.3f} nats per token, "
+        f"between {found['lowest']:.3f} and {found['highest']:.3f} by what the rungs leave open",
+        style="bold",
+    )
 
 
 def shown(figure: Figure) -> str:

@@ -1,5 +1,5 @@
-"""What a training costs before it is begun: parameters, tokens, floating-point operations, bytes on disk. Arithmetic
-alone, on a model without memory (PyTorch's "meta" device); what memory it takes is in `footprint.py`.
+"""What a training costs before it is begun: parameters, tokens, floating-point operations, bytes on disk. Arithmetic on
+the recipe's numbers alone; what memory it takes is in `footprint.py`.
 
 Compute-optimal tokens are about 20 a parameter, all parameters counted (Hoffmann et al. 2022, "Training Compute-Optimal
 Large Language Models", table 3).
@@ -10,12 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-import torch
-
-from lumilab.model import Transformer, parameter_shapes
+from lumilab.model import parameter_shapes
 from lumilab.recipe.model import ModelConfig
 from lumilab.recipe.training import TrainingConfig
-from lumilab.training.flops import training_operations_per_token
 
 OPTIMAL_TOKENS = 20  # for each parameter
 FLOAT32 = 4  # bytes; weights, gradients and all state are kept in it
@@ -90,12 +87,13 @@ class Operations:
 
 
 def operations_per_token(config: ModelConfig, vocabulary_size: int, window: int) -> Operations:
-    """As `lumilab.training.flops` counts them for the MFU, in their two parts."""
-    with torch.device("meta"):
-        model = Transformer(config, vocabulary_size)
-    products = training_operations_per_token(model, 0)
-    whole = training_operations_per_token(model, window)
-    return Operations(round(products / 6), products, whole - products)
+    """In windows of so many tokens, as `lumilab.training.flops` counts them of a model that is there.
+
+    Every parameter but those that are looked up is multiplied with; the output layer is, tied or not.
+    """
+    counted = parameters_of(config, vocabulary_size)
+    multiplied = counted.matrices + counted.vectors + vocabulary_size * config.width
+    return Operations(multiplied, 6.0 * multiplied, 12.0 * config.layers * config.heads * config.head_dim * window)
 
 
 def optimizer_bytes(parameters: Parameters, training: TrainingConfig) -> int:
