@@ -1,8 +1,9 @@
 """Trainings by several ranks, each a process of its own, over gloo on the CPU.
 
 Argument: a file with a JSON list of trainings, done one after the other. Each has "folder", "ranks", "config" (changes
-of `tiny_training.CONFIG`), and may have "stop_at" (a step at which one rank is asked to stop), "kill_at" (a step at
-which the last rank is killed) or "kills" (so often a rank is killed at a random moment, and all are started again).
+of `tiny_training.CONFIG`), and may have "copy_of" (an earlier one's folder, to go on in a copy), "stop_at" (a step at
+which one rank is asked to stop), "kill_at" (a step at which the last rank is killed) or "kills" (so often a rank is
+killed at a random moment, and all are started again).
 This process imports everything once and forks the ranks, so that a training takes a second. It leaves its log and its
 states in its folder, and there `weights.safetensors`, `outcome-RANK.json` (what a rank raised, or null) and
 `said.txt`, the text that the first rank said.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
@@ -34,6 +36,8 @@ from lumilab.training.loop import train
 from lumilab.training.objective import UNTRAINED, Batch
 from lumilab.training.parallel import whole_model
 from lumilab.training.weights import save_tensors
+
+LAUNCHER_PATIENCE = 5.0  # seconds
 
 
 class Shared(Counting):
@@ -95,7 +99,6 @@ def rank(task: dict[str, Any], number: int, port: int) -> None:
 
 def start(task: dict[str, Any]) -> list[int]:
     """Forks the ranks of a training; returns their ids."""
-    Path(task["folder"]).mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -130,11 +133,23 @@ def outlasted(child: int, log: Path, headway: int, seconds: float) -> bool:
     return True
 
 
+def reap(child: int, patience: float) -> None:
+    """Waits for a rank to end. One that the killed rank left while they were meeting is ended, as a launcher does."""
+    end = time.monotonic() + patience
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.001)
+
+
 def main(file: str) -> None:
     """All trainings of a list; prints how often a rank was killed."""
     warnings.simplefilter("ignore", DeprecationWarning)  # forking beside idle threads of libraries
     draw, kills = random.Random(5), 0
     for task in json.loads(Path(file).read_text()):
+        if "copy_of" in task:
+            shutil.copytree(task["copy_of"], task["folder"])
+        Path(task["folder"]).mkdir(parents=True, exist_ok=True)
         log, left = Path(task["folder"]) / "log.jsonl", task.get("kills", 0)
         while True:
             children = start(task)
@@ -144,7 +159,7 @@ def main(file: str) -> None:
                 os.kill(victim, signal.SIGKILL)
                 left, kills = left - 1, kills + 1
             for child in children:
-                os.waitpid(child, 0)
+                reap(child, LAUNCHER_PATIENCE if killed else float("inf"))
             if not killed:
                 break
     sys.stdout.write(str(kills))

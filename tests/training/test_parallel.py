@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,12 @@ from lumilab.training.weights import load_tensors
 
 MUON = {"optimizer": {"name": "muon", "learning_rate": 0.01, "matrix_learning_rate": 0.01}}
 BASE = {
-    "steps": 8,
+    "steps": 6,
     "batch_size": 6,
-    "micro_batch_size": 1,
-    "validate_every": 4,
-    "checkpoint_every": 3,
-    "sample_every": 4,
+    "micro_batch_size": 2,
+    "validate_every": 3,
+    "checkpoint_every": 2,
+    "sample_every": 3,
 }
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="ranks are made by fork here")
@@ -80,9 +78,6 @@ def assert_same_bits(folder: Path, other: Path) -> None:
     assert events(folder) == events(other)
 
 
-Started = Callable[..., Path]
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What these tests look at, trained in one go."""
@@ -92,19 +87,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
         task(folder / "adamw"),
         task(folder / "muon", config=MUON),
         task(folder / "adamw-ddp-2", 2),
-        task(folder / "adamw-fsdp-4", 4, "fsdp"),
+        task(folder / "adamw-fsdp-4", 4, "fsdp", config={"micro_batch_size": 1}),
         task(folder / "muon-fsdp-2", 2, "fsdp", config=MUON),
-        task(folder / "killed", 2, kill_at=5),
-        task(folder / "stopped", 2, "fsdp", stop_at=4, config=MUON),
-    )
-    shutil.copytree(folder / "killed", folder / "restarted")
-    for number in (1, 4):
-        shutil.copytree(folder / "stopped", folder / f"resumed-{number}")
-    train(
-        folder,
-        task(folder / "restarted", 2),
-        task(folder / "resumed-1", 1, config=MUON),
-        task(folder / "resumed-4", 4, "fsdp", config=MUON),
+        task(folder / "killed", 2, kill_at=4),
+        task(folder / "stopped", 2, "fsdp", stop_at=2, config=MUON),
+        task(folder / "restarted", 2, copy_of=str(folder / "killed")),
+        task(folder / "resumed-1", 1, config=MUON, copy_of=str(folder / "stopped")),
+        task(folder / "resumed-4", 4, "fsdp", config=MUON, copy_of=str(folder / "stopped")),
     )
     return folder
 
@@ -120,8 +109,8 @@ def test_ranks_train_as_one_process_does(done: Path, name: str, one: str) -> Non
 def test_the_first_rank_tells_and_saves_for_all(done: Path) -> None:
     folder = done / "adamw-ddp-2"
     assert "validation loss" in (folder / "said.txt").read_text()
-    assert [step for step, _ in events(folder, "sample", "text")] == [4, 8]
-    state = folder / "step_000008"
+    assert [step for step, _ in events(folder, "sample", "text")] == [3, 6]
+    state = folder / "step_000006"
     assert {path.name for path in state.iterdir()} == {
         *("manifest.json", "state.json", "random.1-of-2.json"),
         *("model.safetensors", "optimizer.safetensors", "control.safetensors"),
@@ -130,7 +119,7 @@ def test_the_first_rank_tells_and_saves_for_all(done: Path) -> None:
 
 
 def test_under_fsdp_each_rank_saves_its_rows(done: Path) -> None:
-    names = {path.name for path in (done / "adamw-fsdp-4" / "step_000008").iterdir()}
+    names = {path.name for path in (done / "adamw-fsdp-4" / "step_000006").iterdir()}
     for rank in range(4):
         assert {f"model.{rank}-of-4.safetensors", f"optimizer.{rank}-of-4.safetensors"} <= names
     assert "model.safetensors" not in names and "control.safetensors" in names
@@ -139,7 +128,7 @@ def test_under_fsdp_each_rank_saves_its_rows(done: Path) -> None:
 def test_a_stop_asked_of_one_rank_stops_all_at_one_step(done: Path) -> None:
     for rank in range(2):
         assert (outcome(done / "stopped", rank) or "").startswith("Interrupted: Stopped on request")
-    assert (done / "stopped" / "latest").read_text() == "step_000005\n"
+    assert (done / "stopped" / "latest").read_text() == "step_000003\n"
 
 
 @pytest.mark.parametrize("ranks", [1, 4])
@@ -170,21 +159,30 @@ def test_every_way_of_training_and_going_on(tmp_path: Path, optimizer: str) -> N
     for way in ways[1:]:
         assert_as_one(tmp_path / names[way], tmp_path / "ddp-1")
     for way in ways:
-        train(tmp_path, task(tmp_path / f"{names[way]}-stopped", *way, config=config, stop_at=3))
+        train(tmp_path, task(tmp_path / f"{names[way]}-stopped", *way, config=config, stop_at=2))
+        stopped = str(tmp_path / f"{names[way]}-stopped")
         targets = {other: tmp_path / f"{names[way]}-then-{names[other]}" for other in ways}
-        for target in targets.values():
-            shutil.copytree(tmp_path / f"{names[way]}-stopped", target)
-        train(tmp_path, *[task(targets[other], *other, config=config) for other in ways])
+        train(tmp_path, *[task(targets[other], *other, config=config, copy_of=stopped) for other in ways])
         for target in targets.values():
             assert_as_one(target, tmp_path / "ddp-1")
         assert_same_bits(targets[way], tmp_path / names[way])
 
 
 @pytest.mark.long
+def test_compiled_ranks_train_as_one_that_is_not(tmp_path: Path) -> None:
+    compiled = {"compile": "yes"}
+    ways = {"ddp": task(tmp_path / "ddp", 2, "ddp", config=compiled)}
+    ways |= {"fsdp": task(tmp_path / "fsdp", 2, "fsdp", config=compiled)}
+    train(tmp_path, task(tmp_path / "one"), *ways.values())
+    for name in ways:
+        assert_as_one(tmp_path / name, tmp_path / "one")
+
+
+@pytest.mark.long
 @pytest.mark.timeout(1600)
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_thirty_kills_change_no_bit(tmp_path: Path, parallel: str) -> None:
-    config = {"steps": 120, "checkpoint_every": 2, "validate_every": 30, "sample_every": 0}
+    config = {"steps": 120, "validate_every": 30, "sample_every": 0}
     train(tmp_path, task(tmp_path / "undisturbed", 2, parallel, config=config))
     kills = train(tmp_path, task(tmp_path / "killed", 2, parallel, config=config, kills=30))
     assert kills >= 25
