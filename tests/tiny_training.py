@@ -53,7 +53,8 @@ class Counting:
         return {"first": first, "count": count}
 
     def validation(self, rows: int) -> Iterator[Batch]:
-        yield from (self._draw(10_000 + number) for number in range(2))
+        for number in range(2):
+            yield from self._draw(10_000 + number).split(rows)
 
     def _draw(self, seed: int) -> Batch:
         draw = torch.Generator().manual_seed(seed)

@@ -200,8 +200,8 @@ def memory_explained(config: TrainingConfig) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        given = config.micro_batch_size
-        rows = {"auto": 1, None: config.batch_size}.get(given, given)  # auto begins with one
+        rows = config.micro_batch_size or config.batch_size
+        rows = 1 if rows == "auto" else rows  # it begins with one
         advice = [f"set micro_batch_size to less than {rows}, or to auto"] if rows > 1 else []
         advice += [] if config.activation_checkpointing else ["set activation_checkpointing to true"]
         advice += ["train a smaller model or shorter windows"]

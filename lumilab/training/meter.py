@@ -98,7 +98,7 @@ class Meter:
         if self.memory:
             facts["memory"] = format_bytes(self.memory)
         facts["gradient"] = f"{self._latest.norm:.2f}"
-        facts["rate"] = f"{self._latest.share * self._learning_rate:.2g}"
+        facts["lr"] = f"{self._latest.share * self._learning_rate:.2g}"
         return facts | self._mix
 
     def _memory_now(self) -> int:

@@ -32,10 +32,10 @@ def test_what_is_of_pretraining_alone_is_refused_for_sft() -> None:
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("pretrain.validate_every=1.5", "pretrain.validate_every"),
-        ("pretrain.validate_every=0", "pretrain.validate_every"),
+        ("pretrain.validate_every=1.5", "pretrain.validate_every: this must be a whole number, but got 1.5"),
+        ("pretrain.validate_every=0", "a share of an epoch"),
         ("pretrain.micro_batch_size=3", "batch_size (8) must be a multiple of micro_batch_size (3)"),
-        ("pretrain.micro_batch_size=most", "pretrain.micro_batch_size"),
+        ("pretrain.micro_batch_size=most", "Where: pretrain.micro_batch_size (command line)"),
         ("pretrain.early_stopping=0", "pretrain.early_stopping"),
         ("pretrain.ema.decay=1", "pretrain.ema.decay"),
         ("pretrain.dtype=float8", "pretrain.dtype"),

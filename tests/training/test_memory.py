@@ -104,14 +104,14 @@ from tiny_training import Counting, changed, fresh_model, states_in
 from lumilab.errors import ResourceError
 from lumilab.training.loop import train
 
-folder, room = Path(sys.argv[1]), 600 * 2**20
+folder, room = Path(sys.argv[1]), 300 * 2**20
 train(fresh_model(), Counting(), changed(steps=1), states_in(folder / "warm"), quiet_context()[0], seed=1)
 resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + room,) * 2)
 for size in ("auto", None):
-    config = changed(steps=2, batch_size=1024, micro_batch_size=size, validate_every=9)
+    config = changed(steps=2, batch_size=256, micro_batch_size=size, validate_every=9)
     context, said = quiet_context()
     try:
-        states, objective = states_in(folder / str(size), config), Counting(rows=1024, length=256)
+        states, objective = states_in(folder / str(size), config), Counting(rows=256, length=256)
         done = train(fresh_model(), objective, config, states, context, seed=1)
         print(done.micro_batch, done.step)
     except ResourceError as error:
@@ -127,7 +127,7 @@ def test_a_process_that_runs_out_of_memory_is_told_what_to_change_and_auto_does_
     )
     assert done.returncode == 0, done.stderr
     found, refused = done.stdout.splitlines()
-    assert refused.startswith("5 Memory ran out while training on 1024 windows at once")
+    assert refused.startswith("5 Memory ran out while training on 256 windows at once")
     assert "micro_batch_size" in refused and "auto" in refused
     rows, steps = map(int, found.split())
-    assert 2 <= rows < 1024 and steps == 2
+    assert 2 <= rows < 256 and steps == 2

@@ -102,7 +102,7 @@ def test_speed_counts_tokens_and_leaves_pauses_out(monkeypatch: pytest.MonkeyPat
         "tokens/s": "50",
         "MFU": "unknown",
         "gradient": "0.50",
-        "rate": "0.002",
+        "lr": "0.002",
         "wiki": "75 %",
         "code": "25 %",
     }
