@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from lumilab.work.stopping import stopping_on_signals
 if TYPE_CHECKING:
     from lumilab.pipeline.forecast import Figure
 
-SHOWN = {"bytes": format_bytes, "seconds": format_seconds, "money": lambda value: f"{value:,.2f}"}
+SHOWN: dict[str, Callable[[float], str]] = {"bytes": format_bytes, "seconds": format_seconds, "money": "{:,.2f}".format}
 
 
 def plan(
@@ -95,4 +96,4 @@ def shown(figure: Figure) -> str:
         return f"{figure.value:.3g}"
     if figure.unit in ("", "epochs"):
         return f"{figure.value:,.3g}"
-    return f"{figure.value:,.0f}" if figure.value < 1e6 else f"{format_count(figure.value)}"
+    return f"{figure.value:,.0f}" if figure.value < 1e6 else format_count(figure.value)

@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lumilab.artifact import Artifact
 from lumilab.corpus.compression import SUFFIXES as COMPRESSED
 from lumilab.dataset.split import TRAIN
-from lumilab.errors import ConfigError, LumiError
+from lumilab.errors import ConfigError, LumiError, ResourceError
 from lumilab.pipeline.estimate import BYTES_PER_TOKEN
 from lumilab.pipeline.plan import plan
 from lumilab.recipe import Recipe
@@ -125,7 +127,8 @@ def forecast(recipe: Recipe, folder: Path, terms: Terms, context: WorkContext) -
     figures = [*_size(recipe, vocabulary), *_tokens(recipe, vocabulary, text), *_work(recipe, operations)]
     for strategy, found in footprints.items():
         figures += _memory(found, strategy, terms.devices)
-    probe = None if terms.tokens_per_second or not terms.probe else _probe(recipe, vocabulary, footprints, context)
+    measured = terms.probe and not terms.tokens_per_second
+    probe = _probe(recipe, vocabulary, footprints, context) if measured else None
     figures += _time(recipe, terms, probe)
     return [*figures, *_disk(recipe, vocabulary, text)]
 
@@ -231,7 +234,7 @@ def _footprint(
     recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy, windows: int | None = None
 ) -> Footprint:
     training = recipe.pretrain
-    device = resolve_device(training.device)
+    element, on_cpu = _arithmetic(training)
     here = training.batch_size // devices
     rows = min(training.micro_batch_size, here) if isinstance(training.micro_batch_size, int) else here
     return footprint(
@@ -241,12 +244,22 @@ def _footprint(
             window=recipe.dataset.window,
             training=training,
             rows=min(rows, windows) if windows else rows,
-            element=resolve_dtype(training.dtype, device).itemsize,
-            on_cpu=device.type == "cpu",
+            element=element,
+            on_cpu=on_cpu,
             devices=devices,
             strategy=strategy,
         )
     )
+
+
+def _arithmetic(training: TrainingConfig) -> tuple[int, bool]:
+    """Bytes of an activation, and whether a CPU computes: of this machine, or of one with the device that is named."""
+    try:
+        device = resolve_device(training.device)
+        return resolve_dtype(training.dtype, device).itemsize, device.type == "cpu"
+    except ResourceError:
+        named = {"auto": torch.bfloat16 if training.device == "cuda" else torch.float32}
+        return named.get(training.dtype, getattr(torch, training.dtype, torch.float32)).itemsize, False
 
 
 def _memory(found: Footprint, strategy: Strategy, devices: int) -> Iterator[Figure]:
@@ -264,8 +277,12 @@ def _memory(found: Footprint, strategy: Strategy, devices: int) -> Iterator[Figu
 def _probe(
     recipe: Recipe, vocabulary: int, footprints: dict[Strategy, Footprint], context: WorkContext
 ) -> Probe | None:
-    """Measures on this machine, on one device; None where the model is too large for it."""
-    room = most_memory(resolve_device(recipe.pretrain.device))
+    """Measures on this machine, on one device; None where that device or its memory is not here."""
+    try:
+        room = most_memory(resolve_device(recipe.pretrain.device))
+    except ResourceError as error:
+        context.report.say(f"  Not measured: {error.what}.", style="yellow")
+        return None
     smallest = _footprint(recipe, vocabulary, 1, "one", windows=1).peak * HIDDEN
     if smallest > room:
         context.report.say(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_corpus import quiet_context
 from tiny_pipeline import lumi, write_pipeline
 
@@ -55,6 +56,18 @@ def test_time_and_cost_of_another_machine(tmp_path: Path) -> None:
     assert figures["Time", "of the training"].value == 24 * 4 * 64 / 200
     assert figures["Time", "cost"].value == pytest.approx(24 * 4 * 64 / 200 / 3600 * 2 * 3)
     assert {"Memory of each of 2, DDP", "Memory of each of 2, FSDP2"} <= {section for section, _ in figures}
+
+
+def test_a_device_that_is_not_here_is_planned_for_and_not_measured(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    recipe = write_pipeline(tmp_path)
+    words = ("pretrain.device=cuda", "pretrain.dtype=auto")
+    figures = figures_of(recipe, tmp_path / "none", *words, probe=True)
+    assert figures["Time", "of the training"].value is None
+    here = figures_of(recipe, tmp_path / "none")
+    name = ("Memory", "activations")
+    assert (figures[name].value or 0) < (here[name].value or 0), "bfloat16, and no attention weights kept"
 
 
 def test_files_that_are_not_here_leave_the_rest_known(tmp_path: Path) -> None:
