@@ -11,7 +11,7 @@ other seeds (of the weights and of the order). What is compared is the validatio
 
 The time of a step is processor time on one thread, so other work on the machine does not count (several threads that
 wait for one another would count their waiting). Both steps have the same passes through the model, measured once; the
-optimizers' own steps alternate; medians.
+optimizers' own steps alternate; the least of five of each.
 
 A run that is finished is not run again: `--folder` keeps them. Needs ../shared/data.
 """
@@ -221,7 +221,7 @@ def _step_seconds(trials: Trials, rounds: int = 5) -> tuple[float, float]:
             times.append(_processor_time(lambda optimizer=optimizer: optimizer.step(0.0)))
         model.zero_grad()
     torch.set_num_threads(threads)
-    base, adamw, muon = (statistics.median(times[1:]) for times in (passes, *updates))
+    base, adamw, muon = (min(times[1:]) for times in (passes, *updates))
     arithmetic = str(dtype).removeprefix("torch.")
     print(
         f"processor time of a step on {device.type}, one thread, {arithmetic}: passes {base:.3f} s, "
