@@ -158,13 +158,19 @@ def _shape(values: Mapping[str, Any], family: Family, *, tied: bool) -> ModelCon
         "qk_norm": family == "qwen3",
     }
     if family == "gpt2":
-        shape |= {"norm": "layernorm", "norm_epsilon": values["attention.layer_norm_epsilon"]}
+        shape |= {"norm": "layernorm", "norm_epsilon": _exact(values["attention.layer_norm_epsilon"])}
         shape |= {"positions": "learned", "attention_bias": True, "feed_forward_bias": True, "activation": "gelu_tanh"}
         return ModelConfig(**shape)
-    shape |= {"norm_epsilon": values["attention.layer_norm_rms_epsilon"], "rope_theta": values["rope.freq_base"]}
+    shape |= {"norm_epsilon": _exact(values["attention.layer_norm_rms_epsilon"])}
+    shape |= {"rope_theta": _exact(values["rope.freq_base"])}
     if values.get("rope.scaling.type") == "linear":
-        shape["rope_scaling"] = RopeScaling(factor=values["rope.scaling.factor"])
+        shape["rope_scaling"] = RopeScaling(factor=_exact(values["rope.scaling.factor"]))
     return ModelConfig(**shape)
+
+
+def _exact(number: float) -> float:
+    """The number that was meant by a float32: 1e-06, not 9.999999974752427e-07."""
+    return float(str(np.float32(number)))
 
 
 def _arrays(tensors: Mapping[str, Tensor], config: ModelConfig, family: Family) -> dict[str, Array]:

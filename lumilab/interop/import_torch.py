@@ -23,8 +23,8 @@ from lumilab.interop.names import check_complete
 from lumilab.interop.old_weights import inferred, recognised, to_ours, unwrapped
 from lumilab.interop.publish import publish_imported
 from lumilab.interop.read_hf import FoundModel
-from lumilab.recipe.described_model import fields_of
 from lumilab.model.layout import count_parameters, parameter_shapes
+from lumilab.recipe.described_model import fields_of
 from lumilab.training.weights import load_tensors
 
 ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")

@@ -11,8 +11,8 @@ from typing import Any
 from lumilab.errors import DamageError, InputError
 from lumilab.interop.names import Tensors, check_complete, from_family
 from lumilab.model.families import family_of
-from lumilab.recipe.described_model import shape_of
 from lumilab.model.layout import parameter_shapes
+from lumilab.recipe.described_model import shape_of
 from lumilab.recipe.model import ModelConfig
 from lumilab.training.weights import load_tensors
 
@@ -43,7 +43,7 @@ def read_hf(folder: Path) -> FoundModel:
         DamageError: a file of weights is not whole.
     """
     described = folder / "config.json"
-    values = read_json(described, "this is no folder of a Hugging Face model")
+    values = read_json(described, "This is no folder of a Hugging Face model")
     config, size = shape_of(values, str(described))
     if values.get("model_type") is None or size is None:
         raise InputError("config.json does not say which kind of model it is (model_type)", where=str(described))
@@ -75,7 +75,7 @@ def weight_files(folder: Path) -> list[Path]:
             where=str(folder),
             mend=f"it has {others[0]}: `lumi import torch` reads such files." if others else f"it needs {WHOLE}.",
         )
-    index = read_json(folder / INDEX, "the index of the weights cannot be read")
+    index = read_json(folder / INDEX, "The index of the weights cannot be read")
     names = index.get("weight_map")
     if not isinstance(names, Mapping) or not names:
         raise InputError("The index of the weights names no files", where=str(folder / INDEX))
@@ -98,8 +98,11 @@ def read_json(path: Path, otherwise: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_bytes())
+        problem = None if isinstance(value, dict) else f"{path.name} is not a JSON object"
+    except FileNotFoundError:
+        problem = f"there is no {path.name}"
     except (OSError, ValueError) as error:
-        raise InputError(f"{otherwise[0].upper()}{otherwise[1:]}: {error}", where=str(path)) from None
-    if not isinstance(value, dict):
-        raise InputError(f"{otherwise[0].upper()}{otherwise[1:]}: it is not a JSON object", where=str(path))
-    return value
+        problem = f"{path.name} cannot be read ({error})"
+    if problem is not None:
+        raise InputError(f"{otherwise}: {problem}", where=str(path.parent))
+    return dict(value)
