@@ -1,8 +1,8 @@
 """The memory that `lumi plan` foretells against what training takes, on this machine's CPU or GPU.
 
-Each shape trains for three steps in a process of its own, so that its peak is its own. What is compared is the most
-memory beyond what the process had before the model (on a CPU: of the whole process, what libraries and the allocator
-take included, which is not foretold; on a GPU: of tensors). Not compiled: compiled, less is kept than is foretold.
+Each shape trains for a few steps in a process of its own, after a model of next to nothing has, for which the libraries
+load themselves. What is compared is the most memory beyond what the process had then (on a CPU: of the whole process,
+with what the allocator wastes; on a GPU: of tensors). Not compiled: compiled, less is kept than is foretold.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def compare(shape: str, windows: int, changes: dict[str, object]) -> tuple[float
     model, vocabulary, window = SHAPES[shape]
     training = TrainingConfig.model_validate({"batch_size": windows, "compile": "no", **changes})
     foretold = _foretell(model, vocabulary, window, training)
+    nothing = ModelConfig(layers=1, width=16, heads=1, kv_heads=1, head_dim=16, feed_forward=16)
+    measure(nothing, 512, training, 16, StopRequest(), rows=windows)
     taken = measure(model, vocabulary, training, window, StopRequest(), rows=windows)
     return foretold.peak, taken.memory, foretold.moment
 

@@ -38,7 +38,7 @@ from lumilab.training.probe import Probe, measure
 from lumilab.work.context import WorkContext
 
 COMPRESSION = 3.0  # text bytes in a byte of a compressed file, about
-HIDDEN = 1.2  # of the memory that is foretold, for what the allocator and the libraries take
+HIDDEN = 4 / 3  # of the memory that is foretold: a CPU's allocator, which keeps what is freed, wastes up to a third
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Terms:
     def __post_init__(self) -> None:
         for name, value in (("--price", self.price), ("--tokens-per-second", self.tokens_per_second)):
             if value is not None and not value > 0:
-                raise ConfigError(f"{name} must be above 0, and is {value:g}", where="command line")
+                raise ConfigError(f"{name} is {value:g}", where="command line", mend="give a number above 0.")
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,11 @@ class Text:
     Attributes:
         train, whole: tokens of the training split, and of both; None where nothing is known.
         how: how they were counted.
-        exact: whether they were counted at all.
     """
 
     train: float | None
     whole: float | None
     how: str
-    exact: bool
 
 
 def forecast(recipe: Recipe, folder: Path, terms: Terms, context: WorkContext) -> list[Figure]:
@@ -119,12 +117,16 @@ def forecast(recipe: Recipe, folder: Path, terms: Terms, context: WorkContext) -
             where="command line",
             mend="give --devices a number that divides it, or change pretrain.batch_size.",
         )
-    dataset = _dataset_of(recipe, folder)
-    vocabulary = int(dataset.manifest.config["vocabulary_size"]) if dataset else recipe.tokenizer.vocabulary_size
-    text = _text(recipe, dataset)
+    made = _made(recipe, folder)
+    tokenizer = made.get("tokenizer")
+    vocabulary = recipe.tokenizer.vocabulary_size
+    if tokenizer is not None:
+        vocabulary = int(tokenizer.manifest.statistics["vocabulary_size"])
+    text = _text(recipe, made.get("dataset"))
     operations = operations_per_token(recipe.model, vocabulary, recipe.dataset.window)
     footprints = {strategy: _footprint(recipe, vocabulary, terms.devices, strategy) for strategy in _strategies(terms)}
-    figures = [*_size(recipe, vocabulary), *_tokens(recipe, vocabulary, text), *_work(recipe, operations)]
+    known = tokenizer is not None or recipe.tokenizer.algorithm != "pretrained"
+    figures = [*_size(recipe, vocabulary, known), *_tokens(recipe, vocabulary, text), *_work(recipe, operations)]
     for strategy, found in footprints.items():
         figures += _memory(found, strategy, terms.devices)
     measured = terms.probe and not terms.tokens_per_second
@@ -141,49 +143,54 @@ def as_json(recipe: Recipe, figures: list[Figure]) -> dict[str, Any]:
 # --- what there is ---------------------------------------------------------------------------------------------------
 
 
-def _dataset_of(recipe: Recipe, folder: Path) -> Artifact | None:
-    """The dataset that a run of the recipe would use as it is."""
+def _made(recipe: Recipe, folder: Path) -> dict[str, Artifact]:
+    """What a run of the recipe would use as it is, by stage."""
     if not folder.exists():
-        return None  # nothing to be found, so the raw files need not be read
+        return {}  # nothing to be found, so the raw files need not be read
     try:
-        return plan(recipe, folder, until="dataset")[-1].artifact
+        steps = plan(recipe, folder, until="dataset")
     except LumiError:
-        return None  # raw files that are not here: what is known is said by `_text`
+        return {}  # raw files that are not here: what is known is said by `_text`
+    return {step.stage.name: step.artifact for step in steps if step.artifact is not None}
 
 
 def _text(recipe: Recipe, dataset: Artifact | None) -> Text:
     if dataset is not None:
         statistics = dataset.manifest.statistics
         train = statistics[TRAIN]["tokens"]
-        return Text(train, train + statistics["validation"]["tokens"], f"counted in {dataset.path.name}", True)
+        return Text(train, train + statistics["validation"]["tokens"], f"counted in {dataset.path.name}")
     from lumilab.corpus.plan import open_sources
 
     try:
         paths = [raw.path for source in open_sources(recipe.corpus) for raw in source.raw_paths()]
         size = sum(path.stat().st_size * (COMPRESSION if path.suffix in COMPRESSED else 1.0) for path in paths)
     except (LumiError, OSError) as error:
-        return Text(None, None, f"unknown: {error}", False)
+        return Text(None, None, f"unknown: {error}")
     if not paths:
-        return Text(None, None, "unknown until the corpus is here", False)
+        return Text(None, None, "unknown until the corpus is here")
     whole = size / BYTES_PER_TOKEN
     how = (
         f"estimated: {size / 1e6:,.1f} MB of raw files at {BYTES_PER_TOKEN:g} bytes a token, nothing filtered out"
         "; `lumi pack` counts exactly"
     )
-    return Text(whole * (1 - recipe.dataset.validation_share), whole, how, False)
+    return Text(whole * (1 - recipe.dataset.validation_share), whole, how)
 
 
 # --- sections --------------------------------------------------------------------------------------------------------
 
 
-def _size(recipe: Recipe, vocabulary: int) -> Iterator[Figure]:
+def _size(recipe: Recipe, vocabulary: int, known: bool) -> Iterator[Figure]:
+    """`known` is whether the vocabulary's size is that of a tokenizer that is there, or that will be learnt."""
     counted = parameters_of(recipe.model, vocabulary)
     model = recipe.model
     shape = f"{model.layers} blocks of width {model.width}, {model.heads} heads of {model.head_dim}"
     tied = "the output layer is the same" if model.tie_embeddings else "and the output layer's"
     yield Figure("Size", "parameters", counted.total, "parameters", shape)
     yield Figure("Size", "in matrices", counted.matrices, "parameters", "attention and feed-forward layers")
-    yield Figure("Size", "in embeddings", counted.embeddings, "parameters", f"{vocabulary:,} entries; {tied}")
+    entries = f"{vocabulary:,} entries" + (
+        "" if known else " by tokenizer.vocabulary_size; the pretrained one has its own"
+    )
+    yield Figure("Size", "in embeddings", counted.embeddings, "parameters", f"{entries}; {tied}")
     yield Figure("Size", "in norms, biases", counted.vectors, "parameters", "vectors")
 
 
@@ -271,7 +278,8 @@ def _memory(found: Footprint, strategy: Strategy, devices: int) -> Iterator[Figu
     for part in found.parts:
         if part.size:
             yield Figure(section[strategy], part.name, part.size, "bytes", part.how)
-    yield Figure(section[strategy], "at most at once", found.peak, "bytes", found.moment)
+    how = f"{found.moment}; libraries and the allocator take up to a third more"
+    yield Figure(section[strategy], "at most at once", found.peak, "bytes", how)
 
 
 def _probe(
