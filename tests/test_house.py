@@ -78,12 +78,14 @@ def test_every_setting_in_the_pages_exists(page: str) -> None:
             values = values[part]
 
 
-def test_the_recipe_in_the_readme_is_one(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    (tmp_path / "mine.yaml").write_text(text)
-    recipe = load_recipe(str(tmp_path / "mine.yaml")).recipe
-    assert recipe.name == "mine"
-    assert recipe.conversations is not None
+def test_the_recipes_in_the_readme_are_ones(tmp_path: Path) -> None:
+    texts = re.findall(r"```yaml\n# (\S+)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    for name, text in texts:
+        (tmp_path / name).write_text(text)
+    recipes = {name: load_recipe(str(tmp_path / name)).recipe for name, _ in texts}
+    assert {name: recipe.name for name, recipe in recipes.items()} == {"mine.yaml": "mine", "mixed.yaml": "mixed"}
+    assert recipes["mine.yaml"].conversations is not None
+    assert len(recipes["mixed.yaml"].pretrain.mixture.phases) == 2
 
 
 def test_the_readme_names_every_command_and_every_stage() -> None:
@@ -166,7 +168,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
         "jinja2",  # what transformers renders chat templates with
         "lxml-html-clean",  # what trafilatura cleans with, which lxml once held
     }
-    needed = declared("corpus", "ray", "hf", "gguf")
+    needed = declared("corpus", "ray", "sentencepiece", "hf", "gguf")
     assert imported - needed == set(), "imported, but not in the dependencies of pyproject.toml"
     assert needed - imported - behind_others == set(), "declared in pyproject.toml, but never imported"
 

@@ -7,6 +7,8 @@ import os
 import random
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -139,3 +141,26 @@ def kill_tree(pid: int) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(family, timeout=30)
+
+
+def kill_at_random(*arguments: object, cwd: Path, kills: int, seconds: float, finished: Callable[[], None]) -> None:
+    """Runs `lumi ARGUMENTS` again and again until it was killed `kills` times at random moments.
+
+    Args:
+        seconds: about how long a run takes. Later runs may be faster than the one that was measured (what was compiled
+            then is there now), so a run that ends before its kill makes the next wait shorter.
+        finished: called after a run that ended by itself; it checks the result and makes room for the next.
+    """
+    draw = random.Random(kills)
+    while kills:
+        process = start_lumi(*arguments, cwd=cwd)
+        time.sleep(draw.uniform(0.2, 1.0) * seconds)
+        if process.poll() is None:
+            kill_tree(process.pid)
+            process.communicate()
+            kills -= 1
+        else:
+            output = process.communicate()[0]
+            assert process.returncode == 0, output
+            finished()
+            seconds *= 0.7

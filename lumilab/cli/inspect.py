@@ -54,4 +54,7 @@ def _card(artifact: Any, console: Console) -> None:
 def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
     if isinstance(value, dict):
         return [row for key, inner in value.items() for row in _flat(inner, f"{path}.{key}" if path else str(key))]
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "source" in item for item in value):
+        named = {item["source"]: {key: inner for key, inner in item.items() if key != "source"} for item in value}
+        return _flat(named, path)
     return [(path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))]

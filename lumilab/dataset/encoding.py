@@ -7,7 +7,6 @@ the tokens that play these roles in an imported tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lumilab.artifact import Artifact
-from lumilab.corpus.document import Document
 from lumilab.corpus.shards import read_shard
 from lumilab.dataset.arrays import ArrayWriter
 from lumilab.dataset.shards import TokenArray, token_dtype
 from lumilab.dataset.split import splitter
 from lumilab.errors import DamageError
-from lumilab.tokenizer.encode import BATCH_CHARACTERS
+from lumilab.tokenizer.encode import document_batches
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.work.stopping import StopRequest
 
@@ -74,7 +72,7 @@ def encode_shard(order: EncodeOrder, folder: Path, stop: StopRequest) -> dict[st
     split_of = splitter(order.seed, order.validation_share)
     with ExitStack() as files:
         writers: dict[tuple[str, str], _PieceWriter] = {}
-        for documents in _batches(read_shard(order.shard)):
+        for documents in document_batches(read_shard(order.shard)):
             stop.check()
             batch = _Encoded.of(tokenizer, [document.text for document in documents])
             owners = [(split_of(document.group), document.source) for document in documents]
@@ -93,10 +91,14 @@ def checked_tokenizer(artifact: Artifact) -> Tokenizer:
 
     Raises:
         DamageError: a file is another one.
+        InputError: it has no token that begins a text, or none that ends one.
     """
     for problem in artifact.problems():
         raise DamageError(str(problem), mend="build the tokenizer again with `lumi run RECIPE --force tokenizer`.")
-    return load_tokenizer(artifact.path, artifact.digest)
+    tokenizer = load_tokenizer(artifact.path, artifact.digest)
+    for role in ("bos", "eos"):  # said now and not when the first shard is encoded
+        tokenizer.role_id(role)
+    return tokenizer
 
 
 @lru_cache(maxsize=1)
@@ -108,20 +110,6 @@ def load_tokenizer(path: Path, digest: str) -> Tokenizer:
         digest: the artifact's; another one is another tokenizer, also in the same folder.
     """
     return Tokenizer.load(path)
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Documents of about BATCH_CHARACTERS together, or one that is longer."""
-    batch: list[Document] = []
-    characters = 0
-    for document in documents:
-        batch.append(document)
-        characters += len(document.text)
-        if characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
 
 
 @dataclass(frozen=True)

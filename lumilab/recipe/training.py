@@ -63,7 +63,7 @@ class TrainingConfig(Section):
     mixture: MixtureConfig = setting(MixtureConfig(), "which source each window comes from (pretraining)")
     document_mask: bool = setting(False, "attention stays within a document, and positions begin anew with each")
     residency: Literal["auto", "mmap", "pinned", "device"] = runtime(
-        "auto", "where the tokens wait: files, page-locked memory, or the GPU; auto decides by size"
+        "mmap", "where the tokens wait: files, page-locked memory, or the GPU; auto decides by size"
     )
     optimizer: OptimizerConfig = setting(OptimizerConfig(), "how gradients become updates")
     schedule: ScheduleConfig = setting(ScheduleConfig(), "the learning rate over the run")

@@ -93,14 +93,14 @@ def measure(
     tallies = {source: Tally() for source in sorted(characters)}
     used = np.zeros(tokenizer.vocabulary_size, dtype=bool)
     changed: list[str] = []
-    sampled = _sample(corpus, characters) if corpus is not None else iter(())
-    with context.report.task("Measuring the tokenizer", unit="documents") as task:
-        for document, ids in encode_documents(tokenizer, sampled, context.stop):
-            tallies[document.source].add(document.text, len(ids))
-            used[ids] = True
-            if tokenizer.decode(ids) != document.text:
-                changed.append(document.id)
-            task.advance()
+    if corpus is not None:
+        with context.report.task("Measuring the tokenizer", unit="documents") as task:
+            for document, ids in encode_documents(tokenizer, _sample(corpus, characters), context.stop):
+                tallies[document.source].add(document.text, len(ids))
+                used[ids] = True
+                if tokenizer.decode(ids) != document.text:
+                    changed.append(document.id)
+                task.advance()
     special = len(tokenizer.special_names)
     learned = tokenizer.vocabulary_size - special
     total = sum(tallies.values(), Tally())

@@ -25,12 +25,13 @@ def encode_documents(
     Raises:
         Interrupted: a stop was requested.
     """
-    for batch in _batches(documents):
+    for batch in document_batches(documents):
         stop.check()
         yield from zip(batch, tokenizer.encode_arrays([document.text for document in batch]), strict=True)
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def document_batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Documents of about BATCH_CHARACTERS together, or one that is longer."""
     batch: list[Document] = []
     characters = 0
     for document in documents:

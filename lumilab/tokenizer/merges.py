@@ -140,25 +140,25 @@ def _resized(array: Array, size: int) -> Array:
 
 
 @compiled
-def _slot_of(keys, key):  # type: ignore[no-untyped-def]
+def _slot_of(keys: Array, key: Any) -> int:
     """Where a key is in the table, or the empty slot where it belongs."""
     mask = keys.size - 1
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-    slot = np.int64(mixed >> np.uint64(20)) & mask
+    slot = int(np.int64(mixed >> np.uint64(20))) & mask
     while keys[slot] != NONE and keys[slot] != key:
         slot = (slot + 1) & mask
     return slot
 
 
 @compiled
-def _find(keys, left, right):  # type: ignore[no-untyped-def]
+def _find(keys: Array, left: int, right: int) -> int:
     key = (np.int64(left) << 32) | np.int64(right)
     slot = _slot_of(keys, key)
     return slot if keys[slot] == key else NONE
 
 
 @compiled
-def _see(state, left, right, word, times):  # type: ignore[no-untyped-def]
+def _see(state: _State, left: int, right: int, word: int, times: int) -> int:
     """Counts a pair that is new in a word, and notes the word; returns its slot."""
     key = (np.int64(left) << 32) | np.int64(right)
     slot = _slot_of(state.keys, key)
@@ -177,7 +177,7 @@ def _see(state, left, right, word, times):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _count_pairs(state, min_frequency):  # type: ignore[no-untyped-def]
+def _count_pairs(state: _State, min_frequency: int) -> bool:
     """Counts the pairs of all words and fills the heap; False where the table is too small."""
     for word in range(state.starts.size):
         start = state.starts[word]
@@ -192,7 +192,7 @@ def _count_pairs(state, min_frequency):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _step(state, left, right, token, merge, min_frequency, highest):  # type: ignore[no-untyped-def]
+def _step(state: _State, left: int, right: int, token: int, merge: int, min_frequency: int, highest: int) -> int:
     """Merges a pair (unless `token` is NONE) and returns the slot of the next, NONE, or NO_ROOM with nothing done."""
     if token != NONE:
         # Every new pair has the new token and one of the others, on one of two sides.
@@ -204,7 +204,7 @@ def _step(state, left, right, token, merge, min_frequency, highest):  # type: ig
 
 
 @compiled
-def _merge(state, left, right, token, merge, min_frequency):  # type: ignore[no-untyped-def]
+def _merge(state: _State, left: int, right: int, token: int, merge: int, min_frequency: int) -> None:
     """Merges a pair in all words that hold it; what is new then goes into the heap."""
     changes = 0
     slot = _find(state.keys, left, right)
@@ -219,7 +219,7 @@ def _merge(state, left, right, token, merge, min_frequency):  # type: ignore[no-
 
 
 @compiled
-def _merge_word(state, word, left, right, token, merge, changes):  # type: ignore[no-untyped-def]
+def _merge_word(state: _State, word: int, left: int, right: int, token: int, merge: int, changes: int) -> int:
     symbols, start, times = state.symbols, state.starts[word], state.counts[word]
     end = start + state.lengths[word]
     source = target = start
@@ -243,14 +243,14 @@ def _merge_word(state, word, left, right, token, merge, changes):  # type: ignor
 
 
 @compiled
-def _forget(state, left, right, times):  # type: ignore[no-untyped-def]
+def _forget(state: _State, left: int, right: int, times: int) -> None:
     slot = _find(state.keys, left, right)
     if slot != NONE:
         state.pair_counts[slot] -= times
 
 
 @compiled
-def _remember(state, left, right, word, times, merge, changes):  # type: ignore[no-untyped-def]
+def _remember(state: _State, left: int, right: int, word: int, times: int, merge: int, changes: int) -> int:
     slot = _see(state, left, right, word, times)
     if state.touched[slot] != merge:
         state.touched[slot] = merge
@@ -260,7 +260,7 @@ def _remember(state, left, right, word, times, merge, changes):  # type: ignore[
 
 
 @compiled
-def _move(old, new):  # type: ignore[no-untyped-def]
+def _move(old: _State, new: _State) -> None:
     """Puts all pairs into a larger table."""
     for slot in range(old.keys.size):
         key = old.keys[slot]
@@ -276,13 +276,13 @@ def _move(old, new):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _before(count, key, other_count, other_key):  # type: ignore[no-untyped-def]
+def _before(count: int, key: int, other_count: int, other_key: int) -> bool:
     """Whether one pair is to be merged before another."""
     return count > other_count or (count == other_count and key < other_key)
 
 
 @compiled
-def _push(state, slot, min_frequency):  # type: ignore[no-untyped-def]
+def _push(state: _State, slot: int, min_frequency: int) -> None:
     """Puts a pair into the heap, unless it is too rare now; should it become frequent, it is put there again."""
     count, key = state.pair_counts[slot], state.keys[slot]
     if count < min_frequency:
@@ -300,7 +300,7 @@ def _push(state, slot, min_frequency):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _pop(state):  # type: ignore[no-untyped-def]
+def _pop(state: _State) -> None:
     """Takes the first entry away; the last one sinks from its place."""
     counts, keys = state.heap_counts, state.heap_keys
     state.used[WAITING] -= 1
@@ -320,7 +320,7 @@ def _pop(state):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _best(state, min_frequency):  # type: ignore[no-untyped-def]
+def _best(state: _State, min_frequency: int) -> int:
     """The slot of the pair to merge next, which leaves the heap, or NONE."""
     while state.used[WAITING]:
         count = state.heap_counts[0]

@@ -90,7 +90,9 @@ def character_classes() -> Array:
 
 
 @compiled
-def _count(codes, place, classes, slots, letters, ends, counts, used):  # type: ignore[no-untyped-def]
+def _count(
+    codes: Array, place: int, classes: Array, slots: Array, letters: Array, ends: Array, counts: Array, used: Array
+) -> int:
     """Counts words from `place` on; returns the end of the text, or the word for which there is no room."""
     n = codes.size
     mask = slots.size - 1
@@ -120,7 +122,7 @@ def _count(codes, place, classes, slots, letters, ends, counts, used):  # type: 
 
 
 @compiled
-def _fill(slots, letters, ends, words):  # type: ignore[no-untyped-def]
+def _fill(slots: Array, letters: Array, ends: Array, words: int) -> None:
     """Puts all words into an empty table."""
     mask = slots.size - 1
     start = 0
@@ -133,7 +135,7 @@ def _fill(slots, letters, ends, words):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _hash(codes, start, end):  # type: ignore[no-untyped-def]
+def _hash(codes: Array, start: int, end: int) -> np.int64:
     """FNV-1a over code points, its high bits folded down."""
     value = np.uint64(14695981039346656037)
     for place in range(start, end):
@@ -142,7 +144,7 @@ def _hash(codes, start, end):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _same(codes, place, letters, start, length):  # type: ignore[no-untyped-def]
+def _same(codes: Array, place: int, letters: Array, start: int, length: int) -> bool:
     for offset in range(length):  # noqa: SIM110 (numba has no generators here)
         if codes[place + offset] != letters[start + offset]:
             return False
@@ -150,7 +152,7 @@ def _same(codes, place, letters, start, length):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def word_end(codes, place, n, classes):  # type: ignore[no-untyped-def]
+def word_end(codes: Array, place: int, n: int, classes: Array) -> int:
     """Where the word that begins at `place` ends, by the pattern's alternatives in their order."""
     code = codes[place]
     kind = classes[code]
@@ -177,7 +179,7 @@ def word_end(codes, place, n, classes):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _space_end(codes, place, n, classes):  # type: ignore[no-untyped-def]
+def _space_end(codes: Array, place: int, n: int, classes: Array) -> int:
     r"""White space: up to its last line break (\s*[\r\n]+), or all but its last (\s+(?!\S)), or one (\s+)."""
     end = place
     line_end = 0
@@ -193,7 +195,7 @@ def _space_end(codes, place, n, classes):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _contraction(codes, place, n):  # type: ignore[no-untyped-def]
+def _contraction(codes: Array, place: int, n: int) -> int:
     """Where (?i:'s|'t|'re|'ve|'m|'ll|'d) ends, or 0; the long s is an s when case does not count."""
     if place + 1 >= n:
         return 0
