@@ -245,17 +245,22 @@ def _loss(
         checkpoint = Artifact.open(target, kind="checkpoint")
     except InputError:
         model = rung.model(recipe.model)
-        config = _training(recipe.pretrain, rung.steps)
+        config = training_of(recipe.pretrain, rung.steps)
         checkpoint = pretrain(config, model, recipe.seed, dataset, tokenizer, target, context)
     for state in target.parent.glob("step_*"):
         shutil.rmtree(state, ignore_errors=True)
     return float(checkpoint.manifest.statistics["validation_loss"])
 
 
-def _training(config: TrainingConfig, steps: int) -> TrainingConfig:
+def training_of(config: TrainingConfig, steps: int) -> TrainingConfig:
     """The recipe's training at another length: no samples, no early end, validated once, saved now and then."""
+    phases = [phase.model_dump() for phase in config.mixture.phases]  # as long as before in proportion
+    for phase in phases:
+        if phase["tokens"] is not None:
+            phase["tokens"] = max(1, phase["tokens"] * steps // config.steps)
     changes = {
         "steps": steps,
+        "mixture": {"phases": phases},
         "validate_every": steps,
         "checkpoint_every": max(1, steps // 4),
         "keep_checkpoints": 1,

@@ -49,6 +49,16 @@ def test_rungs_are_the_recipes_model_in_smaller() -> None:
         assert rung.layers < 6 or rung.heads < 4
 
 
+def test_a_rungs_training_is_the_recipes_at_another_length() -> None:
+    weights = [{"weights": {"python": 1.0}, "tokens": 40_960}, {"weights": {"python": 2.0}}]
+    recipe = load_recipe("tiny", [f"pretrain.mixture.phases={json.dumps(weights)}", "pretrain.sample_every=5"]).recipe
+    shorter = ladder.training_of(recipe.pretrain, 100)
+    assert [phase.tokens for phase in shorter.mixture.phases] == [4_096, None], "phases keep their share of the run"
+    assert (shorter.steps, shorter.validate_every, shorter.sample_every) == (100, 100, 0)
+    kept = ("batch_size", "optimizer", "schedule", "document_mask", "dtype")
+    assert all(getattr(shorter, name) == getattr(recipe.pretrain, name) for name in kept)
+
+
 def test_the_chosen_rungs_fit_the_budget_and_reach_as_far_as_they_can() -> None:
     possible = list(possible_rungs(load_recipe("tiny", ["pretrain.steps=5000"]).recipe, 8192))
     everything = sum(rung.compute for rung in possible)
