@@ -94,11 +94,14 @@ def rank(task: dict[str, Any], number: int, port: int) -> None:
     (folder / f"outcome-{number}.json").write_text(json.dumps(outcome))
     if number == 0:
         (folder / "said.txt").write_text(context[1].getvalue())
-    os._exit(0)
 
 
 def start(task: dict[str, Any]) -> list[int]:
-    """Forks the ranks of a training; returns their ids."""
+    """Forks the ranks of a training; returns their ids. A single one works in this process, so that what torch imports
+    and makes ready when it first trains is there for all that are forked later."""
+    if task["ranks"] == 1:
+        rank(task, 0, 0)
+        return []
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -107,6 +110,7 @@ def start(task: dict[str, Any]) -> list[int]:
         child = os.fork()
         if not child:
             rank(task, number, port)
+            os._exit(0)
         children.append(child)
     return children
 
@@ -153,8 +157,10 @@ def main(file: str) -> None:
         log, left = Path(task["folder"]) / "log.jsonl", task.get("kills", 0)
         while True:
             children = start(task)
-            victim = draw.choice(children)
-            killed = left > 0 and outlasted(victim, log, draw.randint(0, 4), draw.uniform(0, 0.05))
+            killed = False
+            if left:
+                victim = draw.choice(children)
+                killed = outlasted(victim, log, draw.randint(0, 4), draw.uniform(0, 0.05))
             if killed:
                 os.kill(victim, signal.SIGKILL)
                 left, kills = left - 1, kills + 1

@@ -24,6 +24,7 @@ BASE = {
     "checkpoint_every": 2,
     "sample_every": 3,
 }
+SMALL = MUON | {"micro_batch_size": 1}  # four ranks, which have 1, 2, 1 and 2 rows, then have as many passes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="ranks are made by fork here")
 
@@ -87,22 +88,19 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
         task(folder / "adamw"),
         task(folder / "muon", config=MUON),
         task(folder / "adamw-ddp-2", 2),
-        task(folder / "adamw-fsdp-4", 4, "fsdp", config={"micro_batch_size": 1}),
         task(folder / "muon-fsdp-2", 2, "fsdp", config=MUON),
         task(folder / "killed", 2, kill_at=4),
-        task(folder / "stopped", 2, "fsdp", stop_at=2, config=MUON),
+        task(folder / "stopped", 2, "fsdp", stop_at=2, config=SMALL),
         task(folder / "restarted", 2, copy_of=str(folder / "killed")),
-        task(folder / "resumed-1", 1, config=MUON, copy_of=str(folder / "stopped")),
-        task(folder / "resumed-4", 4, "fsdp", config=MUON, copy_of=str(folder / "stopped")),
+        task(folder / "resumed-1", 1, config=SMALL, copy_of=str(folder / "stopped")),
+        task(folder / "resumed-4", 4, "fsdp", config=SMALL, copy_of=str(folder / "stopped")),
     )
     return folder
 
 
-@pytest.mark.parametrize(
-    ("name", "one"), [("adamw-ddp-2", "adamw"), ("adamw-fsdp-4", "adamw"), ("muon-fsdp-2", "muon")]
-)
+@pytest.mark.parametrize(("name", "one"), [("adamw-ddp-2", "adamw"), ("muon-fsdp-2", "muon")])
 def test_ranks_train_as_one_process_does(done: Path, name: str, one: str) -> None:
-    """Rows differ in their trained tokens, and four ranks in their rows: 1, 2, 1 and 2 of the six."""
+    """Though one rank's rows have far fewer trained tokens than the other's."""
     assert_as_one(done / name, done / one)
 
 
@@ -119,7 +117,7 @@ def test_the_first_rank_tells_and_saves_for_all(done: Path) -> None:
 
 
 def test_under_fsdp_each_rank_saves_its_rows(done: Path) -> None:
-    names = {path.name for path in (done / "adamw-fsdp-4" / "step_000006").iterdir()}
+    names = {path.name for path in (done / "resumed-4" / "step_000006").iterdir()}
     for rank in range(4):
         assert {f"model.{rank}-of-4.safetensors", f"optimizer.{rank}-of-4.safetensors"} <= names
     assert "model.safetensors" not in names and "control.safetensors" in names
@@ -182,8 +180,8 @@ def test_compiled_ranks_train_as_one_that_is_not(tmp_path: Path) -> None:
 @pytest.mark.timeout(1600)
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_thirty_kills_change_no_bit(tmp_path: Path, parallel: str) -> None:
-    config = {"steps": 120, "validate_every": 30, "sample_every": 0}
+    config = {"steps": 300, "validate_every": 100, "sample_every": 0}
     train(tmp_path, task(tmp_path / "undisturbed", 2, parallel, config=config))
     kills = train(tmp_path, task(tmp_path / "killed", 2, parallel, config=config, kills=30))
-    assert kills >= 25
+    assert kills == 30
     assert_same_bits(tmp_path / "killed", tmp_path / "undisturbed")
