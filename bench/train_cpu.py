@@ -33,9 +33,11 @@ from torch import Tensor, nn
 from lumilab.model import Transformer, initialise
 from lumilab.recipe.model import ModelConfig
 from lumilab.recipe.training import TrainingConfig
-from lumilab.training.hardware import cpu_bfloat16, keep_freed_memory, native_bfloat16, repeatable
+from lumilab.training.devices import Devices
+from lumilab.training.hardware import Hardware, cpu_bfloat16, keep_freed_memory, native_bfloat16, repeatable
 from lumilab.training.learner import Learner
 from lumilab.training.objective import Batch, summed_cross_entropy
+from lumilab.training.parallel import distribute
 from lumilab.training.step import take_step
 
 VOCABULARY, ROWS, LENGTH, THREADS, ROUNDS = 32_768, 8, 512, 2, 7
@@ -207,10 +209,10 @@ def _ours(shape: Shape, *, qk_norm: bool = True) -> Step:
     )
     model = initialise(Transformer(config, VOCABULARY), 0)
     model.activation_dtype = dtype = torch.bfloat16 if native_bfloat16(CPU) else torch.float32
+    loss_of = distribute(model, summed_cross_entropy, Hardware(CPU, dtype, compiled=True), Devices(), "auto")
     learner = Learner(model, TrainingConfig(), dtype)
-    loss_of = torch.compile(summed_cross_entropy, dynamic=False)
     batch = Batch(*_tokens())
-    return lambda: take_step(learner, loss_of, batch, 0, 1.0, rows=None, clip=1.0).wait().loss
+    return lambda: take_step(learner, loss_of, batch, 0, 1.0, Devices(), rows=None, clip=1.0).wait().loss
 
 
 def _ours_llama(shape: Shape) -> Step:

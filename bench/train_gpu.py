@@ -11,7 +11,7 @@ There is no peer to run beside it. The claim compares with the one published spe
 489 700 tokens/s for 12 layers of 768 at 1 024 tokens (modded-nanogpt, records/track_3_optimization, a log of May 2026;
 1 070.67 ms for 524 288 tokens), and has a target on that device alone.
 
-Needs torch, numpy, pydantic, pyyaml, psutil and safetensors, and nothing else; any PyTorch from 2.11 on.
+Needs torch, numpy, pydantic, pyyaml and safetensors, and nothing else; any PyTorch from 2.11 on.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ import torch
 from lumilab.model import Transformer, initialise
 from lumilab.recipe.model import ModelConfig
 from lumilab.recipe.training import TrainingConfig
+from lumilab.training.devices import Devices
 from lumilab.training.flops import peak_operations, training_operations_per_token
+from lumilab.training.hardware import Hardware
 from lumilab.training.learner import Learner
 from lumilab.training.objective import Batch, summed_cross_entropy
+from lumilab.training.parallel import distribute
 from lumilab.training.step import take_step
 
 STEP_TOKENS, MICRO_TOKENS = 524_288, 65_536
@@ -180,10 +183,11 @@ class _Run:
 
     def __init__(self, shape: Shape, length: int, documents: int, rows: int, device: torch.device) -> None:
         torch._dynamo.reset()
-        self.model = initialise(Transformer(shape.config(length), shape.vocabulary), 0).to(device)
+        self.model = initialise(Transformer(shape.config(length), shape.vocabulary), 0)
         self.model.activation_dtype = torch.bfloat16
+        hardware = Hardware(device, torch.bfloat16, compiled=True)
+        self._loss_of = distribute(self.model, summed_cross_entropy, hardware, Devices(), "auto")
         self._learner = Learner(self.model, TrainingConfig(), torch.bfloat16)
-        self._loss_of = torch.compile(summed_cross_entropy, dynamic=False)
         self._rows = rows
         text = torch.randint(0, shape.vocabulary, (2, STEP_TOKENS // length, length + 1), device=device)
         apart = None
@@ -197,7 +201,7 @@ class _Run:
         waiting = None
         for step in range(count):
             batch = self._batches[step % 2]
-            begun = take_step(self._learner, self._loss_of, batch, step, 0.1, rows=self._rows, clip=1.0)
+            begun = take_step(self._learner, self._loss_of, batch, step, 0.1, Devices(), rows=self._rows, clip=1.0)
             if waiting is not None:
                 waiting.wait()
             waiting = begun
