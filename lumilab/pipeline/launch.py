@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from lumilab.work.cores import available_cores
 from lumilab.work.stopping import StopRequest
 
+COMMAND = (sys.executable, "-m", "lumilab")
 LOCALHOST = "127.0.0.1"
 PULSE = 0.05  # seconds between two looks at the processes
 GRACE = 20.0  # seconds in which the others may end by themselves once one has failed
@@ -60,7 +61,7 @@ def _environments(count: int) -> list[dict[str, str]]:
 
 def _start(words: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Starts a rank in a process group of its own, so that Ctrl-C reaches only this process, which hands it on."""
-    command = [sys.executable, "-m", "lumilab", *words]
+    command = [*COMMAND, *words]
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, creationflags=flags)

@@ -29,6 +29,7 @@ def ranks_below(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [child for child in psutil.Process(process.pid).children() if "lumilab" in " ".join(child.cmdline())]
 
 
+@pytest.mark.long
 def test_two_processes_end_as_one_does(copy: Path) -> None:
     """The stages that do not train are up to date here, but for one that follows the new weights."""
     expected = losses(copy / "run")
@@ -41,9 +42,23 @@ def test_two_processes_end_as_one_does(copy: Path) -> None:
     assert not list(checkpoint.problems()) and "model.safetensors" in checkpoint.manifest.files
 
 
+@pytest.mark.long
 def test_a_mistake_is_told_once_and_has_its_exit_code(copy: Path) -> None:
     done = lumi("run", "recipe.yaml", "pretrain.stepz=3", "--nproc", "2", cwd=copy, check=2)
     assert done.stderr.count("error:") == 1 and "pretrain.steps" in done.stderr
+
+
+@pytest.mark.long
+def test_a_stop_is_handed_on_and_the_next_command_goes_on(copy: Path) -> None:
+    words = ["run", "recipe.yaml", "pretrain.steps=400", "--nproc", "2", "--until", "pretrain", "--out", "run"]
+    process = start_lumi(*words, cwd=copy)
+    while not list((copy / "run").glob("checkpoints/pretrain/*/step_0000[23]*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode == 143 and told.count("Run the same command again to go on") == 1
+    assert "Going on from step" in lumi(*words, cwd=copy, check=0).stdout
 
 
 @pytest.mark.long
