@@ -15,7 +15,10 @@ from tiny_pipeline import digests, environment, lumi, start_lumi
 
 from lumilab.artifact import Artifact
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the launchers and signals of POSIX systems")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="the launchers and signals of POSIX systems"),
+    pytest.mark.timeout(900),
+]
 ONLY_PRETRAIN = ("--force", "pretrain", "--until", "pretrain")
 
 

@@ -147,6 +147,7 @@ def test_a_restart_after_it_gives_the_same_bits(done: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1600)
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_every_way_of_training_and_going_on(tmp_path: Path, optimizer: str) -> None:
     """DDP and FSDP2 with 2 and 4 ranks, with an average of the weights; each state goes on in every other way."""
@@ -167,6 +168,7 @@ def test_every_way_of_training_and_going_on(tmp_path: Path, optimizer: str) -> N
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1600)
 def test_compiled_ranks_train_as_one_that_is_not(tmp_path: Path) -> None:
     compiled = {"compile": "yes"}
     ways = {"ddp": task(tmp_path / "ddp", 2, "ddp", config=compiled)}
