@@ -86,18 +86,18 @@ def footprint(setup: Setup) -> Footprint:
     activations = _activations(setup)
     copies = Part("weights as multiplied", weight_copies(setup, counted), _copies_how(setup))
     loss = _loss(setup)
-    update = _update(setup, counted)
+    backward, update = _backward(setup), _update(setup, counted)
     there = sum(part.size for part in state)
     kept = activations.size + copies.size
     held = gradients.size if setup.accumulates else 0.0
     matrix = FLOAT32 * setup.vocabulary_size * setup.model.width  # the output layer's gradient, when backward begins
     moments = {
         "in the vocabulary's loss": there + kept + held + loss.size,
-        "as the backward pass begins": there + kept + max(held, matrix) + _block_gradients(setup),
+        "as the backward pass begins": there + kept + max(held, matrix) + backward.size,
         "in the optimizer's step": there + gradients.size + update.size,
     }
     moment = max(moments, key=moments.__getitem__)
-    return Footprint((*state, gradients, activations, copies, loss, update), moments[moment], moment)
+    return Footprint((*state, gradients, activations, copies, loss, backward, update), moments[moment], moment)
 
 
 # --- state -----------------------------------------------------------------------------------------------------------
@@ -157,8 +157,9 @@ def block_bytes(setup: Setup) -> float:
 
 
 def end_bytes(setup: Setup) -> float:
-    """Bytes a token outside the blocks: ids and labels, the last norm, the gradient that the loss keeps."""
-    return IDS + _norm_bytes(setup) + setup.element * setup.model.width
+    """Bytes a token outside the blocks: ids and labels, the last norm, and the gradient that the loss keeps of the
+    features, in place of the features themselves."""
+    return IDS + _norm_bytes(setup)
 
 
 def _norm_bytes(setup: Setup) -> float:
@@ -180,17 +181,11 @@ def _attention_bytes(setup: Setup) -> float:
     if not setup.on_cpu or (model.qk_norm and size == FLOAT32):
         kept += joined  # of which the value, or the norms' input, is a view
     if setup.on_cpu:
-        kept += joined + size * model.heads * _keys_met(setup.window)  # contiguous copies; attention weights
+        kept += joined  # contiguous copies
     else:
         new = model.qk_norm or model.positions == "rope"  # query and key, normalised or rotated
         kept += (size * (queries + keys) if new else 0) + FLOAT32 * model.heads  # and a normaliser a head
     return kept + size * queries  # the mix, which the output product keeps
-
-
-def _keys_met(window: int) -> float:
-    """Keys that a query meets on average in blockwise attention."""
-    ends = [min(start + BLOCK, window) for start in range(0, window, BLOCK)]
-    return sum((end - start) * end for start, end in zip(range(0, window, BLOCK), ends, strict=True)) / window
 
 
 def _feed_forward_bytes(setup: Setup) -> float:
@@ -198,10 +193,16 @@ def _feed_forward_bytes(setup: Setup) -> float:
     return setup.element * setup.model.feed_forward * (4 if setup.model.gated else 2)
 
 
-def _block_gradients(setup: Setup) -> float:
-    """Gradients of activations that are there at once in one block: of the widest part."""
-    widest = (3 if setup.model.gated else 2) * setup.model.feed_forward + 2 * setup.model.width
-    return float(setup.element * setup.tokens * widest)
+def _backward(setup: Setup) -> Part:
+    """What the last block's backward pass holds beyond what it has freed by then, at the larger of two moments."""
+    model, size = setup.model, setup.element
+    fed = size * setup.tokens * (model.feed_forward + 2 * model.width)
+    attended = 0.0
+    if setup.on_cpu:  # a block of queries: attention weights, their gradient, the scores' gradient
+        weights = size * setup.rows * model.heads * min(BLOCK, setup.window) * setup.window
+        attended = 3 * weights - setup.tokens * (_feed_forward_bytes(setup) + _norm_bytes(setup))
+    how = "gradients inside the last block, beyond what is freed by then"
+    return Part("backward's working room", float(max(fed, attended)), how)
 
 
 # --- weights as multiplied, and the loss ------------------------------------------------------------------------------
@@ -236,5 +237,6 @@ def _loss(setup: Setup) -> Part:
     else:
         rows = min(max(128, PIECE_LOGITS // vocabulary // 128 * 128), setup.tokens)
         piece = (2 * size + 2 * FLOAT32) * vocabulary * rows
-    how = f"the output layer's gradient, and {rows:,} rows of logits at a time (of {setup.tokens:,})"
-    return Part("vocabulary loss", float(whole + piece), how)
+    features = size * setup.tokens * setup.model.width
+    how = f"features, the output layer's gradient, and {rows:,} rows of logits at a time (of {setup.tokens:,})"
+    return Part("vocabulary loss", float(features + whole + piece), how)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 import torch
 from tiny_model import ALL_SHAPES, VOCABULARY, made
+from torch.profiler import ProfilerActivity, profile
 
 from lumilab.model import Transformer
 from lumilab.recipe.model import ModelConfig
@@ -13,6 +16,8 @@ from lumilab.training.cost import parameters_of, state_bytes
 from lumilab.training.footprint import Setup, block_bytes, end_bytes, footprint, weight_copies
 from lumilab.training.learner import Learner
 from lumilab.training.objective import Batch, summed_cross_entropy
+from lumilab.training.parallel import Devices, DistributedLoss, LossModule
+from lumilab.training.step import take_step
 
 ROWS, WINDOW = 2, 256
 SIZES = {torch.float32: 4, torch.bfloat16: 2}
@@ -53,6 +58,29 @@ def test_what_autograd_keeps_is_foretold_within_two_parts_in_a_hundred(name: str
     foretold = setup.tokens * (config.layers * block_bytes(setup) + end_bytes(setup))
     foretold += weight_copies(setup, counted) + 4 * VOCABULARY * config.width
     assert foretold == pytest.approx(real, rel=0.02)
+
+
+@pytest.mark.parametrize("windows", [{}, {"batch_size": 4, "micro_batch_size": 2}, {"activation_checkpointing": True}])
+def test_the_most_tensors_of_a_step_are_foretold_within_a_tenth(windows: dict[str, object]) -> None:
+    config = ModelConfig(layers=4, width=64, heads=4, kv_heads=2, head_dim=16, feed_forward=192, context=WINDOW)
+    setup = setup_of(config, **windows)
+    model = made(config)
+    model.recompute = setup.training.activation_checkpointing
+    learner = Learner(model, setup.training, torch.float32)
+    ids = torch.randint(0, VOCABULARY, (setup.training.batch_size, WINDOW + 1))
+    batch = Batch(ids[:, :-1].clone(), ids[:, 1:].clone())
+    loss_of = DistributedLoss(LossModule(model, summed_cross_entropy), "one")
+
+    def step(number: int) -> None:
+        take_step(learner, loss_of, batch, number, 1.0, Devices(), rows=ROWS, clip=1.0).wait()
+
+    step(0)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step(1)
+    events = [each for each in profiler.profiler.kineto_results.events() if each.name() == "[memory]"]
+    amounts = [each.nbytes() for each in sorted(events, key=lambda each: each.start_ns())]
+    state = sum(tensor.nbytes for group in learner.tensors().values() for tensor in group.values())
+    assert footprint(setup).peak == pytest.approx(state + max(accumulate(amounts)), rel=0.1)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -99,5 +127,5 @@ def test_the_peak_is_no_less_than_the_state_and_no_more_than_all_parts() -> None
     for name in ("qwen3", "gpt2"):
         whole = footprint(setup_of(ALL_SHAPES[name]))
         state = sum(part.size for part in whole.parts[:2])
-        assert state < whole.peak <= sum(part.size for part in whole.parts) * 1.2
+        assert state < whole.peak <= sum(part.size for part in whole.parts)
         assert whole.moment
