@@ -187,7 +187,7 @@ def test_two_threads_give_the_same_bits_each_time() -> None:
 
 
 MEASURED = """
-import resource, sys, torch, torch.nn.functional as F
+import re, sys, torch, torch.nn.functional as F
 from lumilab.model.vocabulary_loss import summed_vocabulary_loss
 features = torch.randn(2048, 8, requires_grad=True)
 weight = torch.randn(16384, 8, requires_grad=True)
