@@ -97,6 +97,7 @@ def test_the_tokenizer_is_in_the_file(tokenizer: Tokenizer, tokenizer_artifact: 
         assert theirs(text, add_special_tokens=False)["input_ids"] == tokenizer.encode(text)
 
 
+@pytest.mark.long
 def test_real_vocabularies(shared_data: Path) -> None:
     """GPT-2's way of cutting words is known; Llama 2's SentencePiece pieces keep the order of their scores."""
     found = find_tokenizer(shared_data / "tokenizers" / "gpt2")
