@@ -20,7 +20,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, s
     return digests(folder / "run"), time.monotonic() - started
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
 def test_killed_again_and_again_the_digests_are_the_same(
     tmp_path: Path, uninterrupted: tuple[dict[str, str], float], kills: int
 ) -> None:
