@@ -111,7 +111,8 @@ def test_real_vocabularies(shared_data: Path) -> None:
 
     theirs = sentencepiece.SentencePieceProcessor(model_file=str(found.files[0]))
     assert vocabulary.tokens == [theirs.id_to_piece(number) for number in range(32_000)]
-    merged = [number for number, score in enumerate(vocabulary.scores) if score > min(vocabulary.scores)]
+    lowest = min(vocabulary.scores)
+    merged = [number for number, score in enumerate(vocabulary.scores) if score > lowest]
     by_theirs = sorted(merged, key=theirs.get_score, reverse=True)
     assert sorted(merged, key=vocabulary.scores.__getitem__, reverse=True) == by_theirs
 

@@ -135,7 +135,7 @@ def test_nothing_in_a_file_is_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"model": weights(tokenizer_artifact, QWEN3), "config": Trap()}, tmp_path / "a.pt")
-    (tmp_path / "b.pt").write_bytes(pickle.dumps(Trap()))
+    (tmp_path / "b.pt").write_bytes(pickle.dumps(Trap(), protocol=2))
     for name in ("a.pt", "b.pt"):
         with pytest.raises(InputError, match="could run any code, so it was not loaded") as error:
             import_torch(tmp_path / name, tmp_path / "new", tokenizer_artifact.path, None, None)
