@@ -165,9 +165,11 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
     imported = {name_of(distributions[name][0]) for name in imports_of("lumilab")}
     behind_others = {
         "tensorboard",  # what torch.utils.tensorboard writes with
+        "accelerate",  # what transformers opens GGUF files with
+        "jinja2",  # what transformers renders chat templates with
         "lxml-html-clean",  # what trafilatura cleans with, which lxml once held
     }
-    needed = declared("corpus", "ray", "sentencepiece")
+    needed = declared("corpus", "ray", "sentencepiece", "hf", "gguf")
     assert imported - needed == set(), "imported, but not in the dependencies of pyproject.toml"
     assert needed - imported - behind_others == set(), "declared in pyproject.toml, but never imported"
 

@@ -14,7 +14,7 @@ from lumilab.artifact import Artifact
 from lumilab.dataset.pack import build_dataset
 from lumilab.model import Transformer, initialise
 from lumilab.recipe.dataset import DatasetConfig
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
 from lumilab.recipe.section import identity
 from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.tokenizer.load import Tokenizer

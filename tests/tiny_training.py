@@ -11,8 +11,8 @@ from tiny_model import QWEN3, VOCABULARY
 from torch import Tensor
 
 from lumilab.model import Transformer, initialise
-from lumilab.recipe.schema import OptimizerConfig, TrainingConfig
 from lumilab.recipe.section import identity
+from lumilab.recipe.training import OptimizerConfig, TrainingConfig
 from lumilab.training.objective import UNTRAINED, Batch, summed_cross_entropy
 from lumilab.training.states import StateFolder
 
@@ -39,6 +39,7 @@ class Counting:
 
     def __init__(self, rows: int = 4, length: int = 16, on_batch: Callable[[int], None] | None = None) -> None:
         self.rows, self.length, self.on_batch = rows, length, on_batch
+        self.window, self.epoch_steps = length, 100.0
 
     def batch(self, step: int) -> Batch:
         if self.on_batch is not None:
@@ -51,8 +52,9 @@ class Counting:
     def facts(self, first: int, count: int) -> dict[str, float]:
         return {"first": first, "count": count}
 
-    def validation(self) -> Iterator[Batch]:
-        yield from (self._draw(10_000 + number) for number in range(2))
+    def validation(self, rows: int) -> Iterator[Batch]:
+        for number in range(2):
+            yield from self._draw(10_000 + number).split(rows)
 
     def _draw(self, seed: int) -> Batch:
         draw = torch.Generator().manual_seed(seed)
@@ -75,4 +77,6 @@ def fresh_model() -> Transformer:
 def states_in(folder: Path, config: TrainingConfig = CONFIG) -> StateFolder:
     folder.mkdir(parents=True, exist_ok=True)
     description = {"model": identity(QWEN3), "vocabulary_size": VOCABULARY, "tokenizer_identity": "none"}
-    return StateFolder(folder, description | {"training": identity(config)}, {}, config.keep_checkpoints)
+    return StateFolder(
+        folder, description | {"training": identity(config)}, {}, config.keep_checkpoints, config.go_back
+    )

@@ -3,7 +3,13 @@
 from lumilab.artifact.lineage import RawFile, Step, artifacts_below, examine, raw_files, record_raw_files, walk
 from lumilab.artifact.manifest import Manifest, canonical_json, digest_of, hash_file
 from lumilab.artifact.open import Artifact, Problem
-from lumilab.artifact.publish import ArtifactBuilder, work_folder, write_atomically
+from lumilab.artifact.publish import (
+    ArtifactBuilder,
+    building_folder,
+    sweep_leftovers,
+    work_folder,
+    write_atomically,
+)
 
 __all__ = [
     "Artifact",
@@ -13,12 +19,14 @@ __all__ = [
     "RawFile",
     "Step",
     "artifacts_below",
+    "building_folder",
     "canonical_json",
     "digest_of",
     "examine",
     "hash_file",
     "raw_files",
     "record_raw_files",
+    "sweep_leftovers",
     "walk",
     "work_folder",
     "write_atomically",

@@ -55,7 +55,7 @@ class ArtifactBuilder:
         self.inputs = dict(inputs or {})
         self.statistics: dict[str, Any] = {}
         self.environment: dict[str, Any] = {}
-        self.folder = self.target.with_name(f".{self.target.name}.building-{os.getpid()}")
+        self.folder = building_folder(self.target, os.getpid())
 
     def __enter__(self) -> Self:
         self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -167,6 +167,11 @@ def sweep_leftovers(target: Path) -> None:
     for pattern in (f".{name}.building-*", f".{name}.replaced-*"):
         for leftover in target.parent.glob(pattern):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def building_folder(target: Path, process: int) -> Path:
+    """Where the process of that number builds `target`."""
+    return target.with_name(f".{target.name}.building-{process}")
 
 
 def work_folder(target: Path) -> Path:

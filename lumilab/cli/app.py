@@ -16,10 +16,13 @@ from lumilab.cli import (
     corpus_build,
     corpus_download,
     doctor,
+    export,
     generate,
+    importing,
     inspect,
     menu,
     pack,
+    plan,
     quickstart,
     run,
     sft,
@@ -43,6 +46,7 @@ app = typer.Typer(
 )
 app.command("quickstart")(quickstart.quickstart)
 app.command("run")(run.run)
+app.command("plan")(plan.plan)
 corpus.app.command("build")(corpus_build.build)
 corpus.app.command("download")(corpus_download.download)
 app.add_typer(corpus.app, name="corpus")
@@ -54,6 +58,8 @@ app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
+app.add_typer(export.app, name="export")
+app.add_typer(importing.app, name="import")
 app.command("doctor")(doctor.doctor)
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lumilab.cli.options import MaxTokens, ModelPath, RepetitionPenalty, Seed, Temperature, TopK, TopP
+from lumilab.cli.options import MaxTokens, MinP, ModelPath, RepetitionPenalty, Seed, Temperature, TopK, TopP
 
 
 def chat(
@@ -17,6 +17,7 @@ def chat(
     temperature: Temperature = 0.7,
     top_k: TopK = 50,
     top_p: TopP = 0.9,
+    min_p: MinP = 0.0,
     repetition_penalty: RepetitionPenalty = 1.1,
     max_tokens: MaxTokens = 200,
     seed: Seed = 0,
@@ -38,6 +39,7 @@ def chat(
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
+        min_p=min_p,
         repetition_penalty=repetition_penalty,
         max_tokens=max_tokens,
         seed=seed,

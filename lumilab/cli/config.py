@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 import yaml
 from rich.console import Console
@@ -40,8 +42,28 @@ def explain(recipe: RecipeReference, overrides: Overrides = None) -> None:
 
 @app.command("list")
 def list_presets() -> None:
-    """Print the recipes that come with lumilab."""
+    """Print the recipes that come with lumilab, and how many parameters their models have."""
+    from lumilab.model.layout import count_parameters
     from lumilab.recipe import load_recipe, preset_names
 
     for name in preset_names():
-        typer.echo(f"{name:<14} {load_recipe(name).recipe.description}")
+        recipe = load_recipe(name).recipe
+        parameters = count_parameters(recipe.model, recipe.tokenizer.vocabulary_size)
+        typer.echo(f"{name:<14} {parameters:>13,}  {recipe.description}")
+
+
+@app.command("depth")
+def depth(
+    layers: Annotated[int, typer.Argument(help="Layers of the model.", min=1, metavar="DEPTH")],
+    recipe: Annotated[str, typer.Argument(help="Whose vocabulary and windows count.", metavar="[RECIPE]")] = "small",
+) -> None:
+    """Print what `lumi run RECIPE --depth DEPTH` would set, and how each value came about."""
+    from lumilab.model.layout import count_parameters
+    from lumilab.recipe.depth import derive
+
+    plain, deep = load(recipe, None).recipe, load(recipe, None, depth=layers).recipe
+    rows = derive(layers, plain.tokenizer.vocabulary_size, plain.dataset.window)
+    widest = max(len(f"{row.key} = {row.value}") for row in rows)
+    for row in rows:
+        typer.echo(f"{f'{row.key} = {row.value}'.ljust(widest)}  {row.reason}")
+    typer.echo(f"{count_parameters(deep.model, deep.tokenizer.vocabulary_size):,} parameters in all.")

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lumilab.cli.options import MaxTokens, ModelPath, RepetitionPenalty, Seed, Temperature, TopK, TopP
+from lumilab.cli.options import MaxTokens, MinP, ModelPath, RepetitionPenalty, Seed, Temperature, TopK, TopP
 
 
 def generate(
@@ -19,6 +19,7 @@ def generate(
     temperature: Temperature = 0.8,
     top_k: TopK = 50,
     top_p: TopP = 0.95,
+    min_p: MinP = 0.0,
     repetition_penalty: RepetitionPenalty = 1.0,
     seed: Seed = 0,
 ) -> None:
@@ -36,6 +37,7 @@ def generate(
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
+        min_p=min_p,
         repetition_penalty=repetition_penalty,
         seed=seed,
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lumilab.recipe import LoadedRecipe, load_recipe
+from lumilab.recipe.depth import as_words, derive
 
 RecipeReference = Annotated[str, typer.Argument(help="A recipe file (.yaml) or a preset's name.", metavar="RECIPE")]
 Overrides = Annotated[
@@ -16,6 +17,10 @@ Overrides = Annotated[
 Out = Annotated[Path | None, typer.Option(help="Folder of the run; runs/NAME otherwise.", metavar="DIR")]
 Trial = Annotated[
     bool, typer.Option("--test", help="A trial: the same code on a small slice, in a run of its own (NAME-test).")
+]
+Depth = Annotated[
+    int | None,
+    typer.Option(help="The model's layers, from which its size and training follow; see `lumi config depth`.", min=1),
 ]
 ModelPath = Annotated[
     Path | None,
@@ -26,6 +31,7 @@ MaxTokens = Annotated[int, typer.Option(help="Longest text to generate, in token
 Temperature = Annotated[float, typer.Option(help="0 for always the most likely token.", min=0)]
 TopK = Annotated[int, typer.Option(help="Draw among this many most likely tokens; 0 for all.", min=0)]
 TopP = Annotated[float, typer.Option(help="Draw among the most likely tokens that hold this probability.")]
+MinP = Annotated[float, typer.Option(help="Drop tokens less likely than this share of the most likely one's.")]
 RepetitionPenalty = Annotated[float, typer.Option(help="Above 1, tokens already seen become less likely.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same text.")]
 
@@ -42,9 +48,15 @@ TRIAL = (
 )
 
 
-def load(reference: str, overrides: list[str] | None, *, trial: bool = False) -> LoadedRecipe:
-    """The recipe a command line means. A trial has its own name, so that it never touches the real run."""
+def load(reference: str, overrides: list[str] | None, *, trial: bool = False, depth: int | None = None) -> LoadedRecipe:
+    """The recipe a command line means. A trial has its own name, so that it never touches the real run.
+
+    What follows from a depth stands between the recipe and the values given on the command line.
+    """
     words = list(overrides or [])
+    if depth is not None:
+        recipe = load_recipe(reference, words).recipe
+        words = [*as_words(derive(depth, recipe.tokenizer.vocabulary_size, recipe.dataset.window)), *words]
     if trial:
         name = load_recipe(reference, words).recipe.name
         has_chat = load_recipe(reference, words).recipe.conversations is not None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,9 +59,8 @@ def train(
 
     config = _learning(preset, overrides, weights)
     report = Reporter()
-    _free(out)
-    with stopping_on_signals() as stop:
-        artifact = train_tokenizer(config, _corpus(corpus), out, WorkContext(report, stop))
+    with stopping_on_signals() as stop, _reserved(out, WorkContext(report, stop)) as context:
+        artifact = train_tokenizer(config, _corpus(corpus), out, context)
     _say_published(artifact, report)
 
 
@@ -84,10 +85,9 @@ def import_(
     place = {"model_file": source} if local else {"hub": source}
     config = checked_section(TokenizerConfig, algorithm="pretrained", revision=revision, **place)
     report = Reporter()
-    _free(out)
-    with stopping_on_signals() as stop:
+    with stopping_on_signals() as stop, _reserved(out, WorkContext(report, stop)) as context:
         measured = _corpus(corpus) if corpus else None
-        artifact = import_tokenizer(config, out, WorkContext(report, stop), measured, exact=exact)
+        artifact = import_tokenizer(config, out, context, measured, exact=exact)
     _say_published(artifact, report)
 
 
@@ -221,12 +221,12 @@ def verify(tokenizer: Place, as_json: AsJson = False) -> None:
 
 @app.command("delete")
 def delete(
-    tokenizer: Annotated[Path, typer.Argument(help="The folder of a tokenizer.", metavar="DIR")],
+    tokenizer: Annotated[Path, typer.Argument(help="The folder of a tokenizer, or of a run.", metavar="DIR")],
 ) -> None:
     """Delete a tokenizer, after YES was typed: what was made with it can only be used with it."""
-    from lumilab.artifact import Artifact
+    from lumilab.artifact import Artifact, sweep_leftovers
 
-    artifact = Artifact.open(tokenizer, kind="tokenizer")
+    artifact = Artifact.open(_folder(tokenizer).resolve(), kind="tokenizer")
     report = Reporter()
     identity = str(artifact.manifest.statistics.get("identity", artifact.digest))
     report.say(f"This is the tokenizer {identity[:12]} in {artifact.path}.")
@@ -234,9 +234,9 @@ def delete(
     typer.echo("Type YES to delete it: ", nl=False)
     if sys.stdin.readline().strip() != "YES":
         raise ConfigError("Nothing was deleted", where="command line", mend="type YES, in capitals, to delete it.")
-    aside = artifact.path.with_name(f".{artifact.path.name}.replaced-deleted")
-    artifact.path.rename(aside)  # gone for every reader in one step, whatever happens to this process
-    shutil.rmtree(aside)
+    # Out of sight in one step, whatever happens to this process; the next to work on this name sweeps what it left.
+    artifact.path.rename(artifact.path.with_name(f".{artifact.path.name}.replaced-{os.getpid()}"))
+    sweep_leftovers(artifact.path)
     report.say(f"\nThe tokenizer {identity[:12]} is deleted.")
 
 
@@ -311,9 +311,15 @@ def _load(path: Path) -> Tokenizer:
     return Tokenizer.load(_folder(path))
 
 
-def _free(out: Path) -> None:
-    if out.exists():
-        raise ConfigError("There is something there already", where=str(out), mend="choose another --out.")
+@contextmanager
+def _reserved(out: Path, context: WorkContext) -> Iterator[WorkContext]:
+    """The right to build `out`, where there is nothing yet."""
+    from lumilab.work.lock import exclusive
+
+    with exclusive(out.absolute(), context):
+        if out.exists():
+            raise ConfigError("There is something there already", where=str(out), mend="choose another --out.")
+        yield context
 
 
 def _text(text: str | None, file: Path | None) -> str:
@@ -321,14 +327,20 @@ def _text(text: str | None, file: Path | None) -> str:
         raise ConfigError("A text and --file were given", where="command line", mend="give one of them.")
     if file is not None:
         return _read(file)
-    return text if text is not None else sys.stdin.read()
+    return text if text is not None else _decoded(sys.stdin.buffer.read(), "standard input")
 
 
 def _read(file: Path) -> str:
+    return _decoded(file.read_bytes(), str(file))
+
+
+def _decoded(data: bytes, where: str) -> str:
     try:
-        return file.read_bytes().decode()
+        return data.decode()
     except UnicodeDecodeError as error:
-        raise InputError("The file is not UTF-8 text", where=f"{file}, byte {error.start}") from None
+        raise InputError(
+            "This is not UTF-8 text", where=f"{where}, byte {error.start}", mend="convert it to UTF-8."
+        ) from None
 
 
 # --- showing ---------------------------------------------------------------------------------------------------------

@@ -91,10 +91,14 @@ def checked_tokenizer(artifact: Artifact) -> Tokenizer:
 
     Raises:
         DamageError: a file is another one.
+        InputError: it has no token that begins a text, or none that ends one.
     """
     for problem in artifact.problems():
         raise DamageError(str(problem), mend="build the tokenizer again with `lumi run RECIPE --force tokenizer`.")
-    return load_tokenizer(artifact.path, artifact.digest)
+    tokenizer = load_tokenizer(artifact.path, artifact.digest)
+    for role in ("bos", "eos"):  # said now and not when the first shard is encoded
+        tokenizer.role_id(role)
+    return tokenizer
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ from lumilab.dataset.views import IGNORED, Boundaries, Row, Tokens, Windows, win
 from lumilab.errors import ConfigError, InputError
 from lumilab.recipe.dataset import DatasetConfig
 
-__all__ = ["IGNORED", "Tokens", "WindowLoader", "open_windows", "windows_in_order"]
+__all__ = ["IGNORED", "Tokens", "WindowLoader", "open_windows", "rank_rows", "windows_in_order"]
 
 ORDERED_AT_ONCE = 1_024  # samples; working out an order costs nearly the same for one sample as for a thousand
 
@@ -35,6 +35,11 @@ class Rows:
 
     inputs: Tokens
     labels: Tokens
+
+
+def rank_rows(batch_size: int, rank: int, world_size: int) -> range:
+    """The rows of the global batch that one of several devices takes."""
+    return range(batch_size * rank // world_size, batch_size * (rank + 1) // world_size)
 
 
 class WindowLoader:
@@ -77,7 +82,8 @@ class WindowLoader:
         self.window = self.sources[0].window
         self.window_count = mixture.window_count
         self.first_sample = first_sample
-        self._rows = (batch_size * rank // world_size, batch_size * (rank + 1) // world_size)
+        rows = rank_rows(batch_size, rank, world_size)
+        self._rows = (rows.start, rows.stop)
         self._ordered: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     @property
@@ -164,11 +170,7 @@ def windows_in_order(
         limit: take only this many windows, evenly spread over the split.
     """
     predictions = shards.token_count - 1
-    count = -(-predictions // window)
-    taken = count if limit is None else min(limit, count)
-    starts = np.arange(taken, dtype=np.int64) * count // taken * window
-    for first in range(0, taken, batch_size):
-        rows = starts[first : first + batch_size].tolist()
+    for rows in _starts_in_order(shards, window, batch_size, limit):
         inputs = np.zeros((len(rows), window), dtype=np.int64)
         labels = np.full((len(rows), window), IGNORED, dtype=np.int64)
         for row, start in enumerate(rows):
@@ -176,3 +178,23 @@ def windows_in_order(
             tokens = shards.read(start, length + 1)
             inputs[row, :length], labels[row, :length] = tokens[:-1], tokens[1:]
         yield inputs, labels
+
+
+def boundaries_in_order(
+    shards: TokenShards, window: int, batch_size: int, limit: int | None = None
+) -> Iterator[Boundaries]:
+    """Where documents begin in the batches that `windows_in_order` gives for the same arguments.
+
+    What the last window is filled up with counts as part of its last document.
+    """
+    for rows in _starts_in_order(shards, window, batch_size, limit):
+        yield Boundaries.of((shards.ends_within(start, window - 1) for start in rows), window)
+
+
+def _starts_in_order(shards: TokenShards, window: int, batch_size: int, limit: int | None) -> Iterator[list[int]]:
+    """The first token of each window of each batch."""
+    count = -(-(shards.token_count - 1) // window)
+    taken = count if limit is None else min(limit, count)
+    starts = np.arange(taken, dtype=np.int64) * count // taken * window
+    for first in range(0, taken, batch_size):
+        yield starts[first : first + batch_size].tolist()

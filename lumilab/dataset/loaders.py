@@ -105,9 +105,9 @@ class TrainLoader:
             MismatchError: that loader had another dataset or seed.
         """
         check_state(state, self.mixture.seed, self._dataset)
-        segments = [Segment.from_json(segment) for segment in state["segments"]]
+        mixture = self.mixture.with_segments([Segment.from_json(segment) for segment in state["segments"]])
         self._stream.close()
-        self._begin(int(state["sample"]), self.mixture.with_segments(segments))
+        self._begin(int(state["sample"]), mixture)
 
     def extend(self, weights: Mapping[str, float] | None, from_sample: int | None = None) -> None:
         """Changes the mix (None: the natural one) from a sample on, the next one by default. What was planned for

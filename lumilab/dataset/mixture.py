@@ -219,9 +219,9 @@ class Mixture:
                 close = difflib.get_close_matches(source, self.sources, 1, 0.0)
                 meant = f"did you mean {close[0]}? " if close else ""
                 raise ConfigError(
-                    f"There is no source {source} in the dataset",
+                    f"There is no source {source} in the dataset's training text",
                     where=where,
-                    mend=f"{meant}The dataset's sources are {', '.join(self.sources)}.",
+                    mend=f"{meant}Its training text is of {', '.join(self.sources)}.",
                 )
             if weight and not self._counts[self.sources.index(source)]:
                 raise InputError(

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import psutil
 import torch
@@ -27,7 +27,7 @@ from lumilab.artifact import Artifact
 from lumilab.dataset.loader import WindowLoader
 from lumilab.dataset.prefetch import Prefetcher
 from lumilab.dataset.shards import TokenArray
-from lumilab.errors import ResourceError
+from lumilab.errors import ConfigError, ResourceError
 
 Residency = Literal["mmap", "pinned", "device"]
 
@@ -65,8 +65,15 @@ def choose_residency(wanted: str, device: torch.device, epoch_tokens: int, size:
         size: bytes of the token files.
 
     Raises:
+        ConfigError: there is none of that name.
         ResourceError: what is named needs a CUDA device, and there is none; or the tokens do not fit into memory.
     """
+    if wanted != "auto" and wanted not in get_args(Residency):
+        raise ConfigError(
+            f"There is no residency {wanted}",
+            where="residency",
+            mend=f"choose auto or one of {', '.join(get_args(Residency))}.",
+        )
     cuda = device.type == "cuda"
     if wanted in ("pinned", "device") and not cuda:
         raise ResourceError(

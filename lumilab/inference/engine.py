@@ -9,6 +9,7 @@ prompt has in common with what it holds, which in a conversation is everything b
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Self
 
@@ -16,8 +17,8 @@ import torch
 from torch import Tensor
 
 from lumilab.errors import InputError
-from lumilab.inference.sampling import TokenDrawer
 from lumilab.model import KVCache, Transformer
+from lumilab.model.sampling import TokenDrawer
 from lumilab.posttraining.chat_files import stored_form
 from lumilab.posttraining.templates import DEFAULT, ChatForm
 from lumilab.recipe.schema import SamplingConfig
@@ -143,8 +144,11 @@ class Engine:
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        """The tokens that end a text: the end of a document and the end of a turn."""
-        return frozenset((self.tokenizer.eos_id, self.form.template.end_id(self.tokenizer)))
+        """The tokens that end a text: the end of a document, and the end of a turn where there is one."""
+        ends = {self.tokenizer.eos_id} if "eos" in self.tokenizer.roles else set()
+        with suppress(InputError):  # a model that never learned to chat may have no token for the end of a turn
+            ends.add(self.form.template.end_id(self.tokenizer))
+        return frozenset(ends)
 
     def new_slot(self, capacity: int | None = None) -> Slot:
         """An empty slot, by default for the whole context."""

@@ -1,7 +1,7 @@
 """The first weights: a pure function of the seed and the model's shape, whatever else has drawn random numbers.
 
 Normal with deviation 0.02 (GPT-2), and for the matrices that write into the residual stream that over sqrt(2 * layers),
-so that the stream's variance does not grow with depth (GPT-2, section 2.3). Norms begin at one.
+so that the stream's variance does not grow with depth (GPT-2, section 2.3). Norms begin at one, biases at zero.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def initialise(model: Transformer, seed: int) -> Transformer:
     residual = DEVIATION / (2 * model.config.layers) ** 0.5
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
-            parameter.fill_(1.0)
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
             continue
         deviation = residual if name.endswith(RESIDUAL_PROJECTIONS) else DEVIATION
         parameter.copy_(torch.empty(parameter.shape).normal_(0.0, deviation, generator=generator))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lumilab.errors import InputError
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
 
 
 class KVCache:
@@ -72,6 +72,10 @@ class KVCache:
     def advance(self, count: int) -> None:
         """Counts `count` stored tokens in every row; the model calls it once after all layers."""
         self.lengths = [length + count for length in self.lengths]
+
+    def reset(self) -> None:
+        """Forgets everything: the next tokens are the first of new texts."""
+        self.lengths = [0] * len(self.lengths)
 
     def truncate(self, lengths: Sequence[int] | int) -> None:
         """Forgets each row's tokens beyond its new length (one number for all rows, or one each).

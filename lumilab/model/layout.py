@@ -1,42 +1,29 @@
-"""How the model looks to the rest of the world: its config.json, and its parameters' names and shapes.
+"""The model's own layout on disk: its parameters' names and shapes, computed from the configuration.
 
-The layout is Hugging Face's Qwen3 (Llama's when queries and keys are not normalised). Names and shapes are computed
-from the configuration, so that a file can be checked before anything is allocated.
+The names are Hugging Face's for Qwen3 and Llama, so that those models' files open there as they are; the parts that
+layout does not know (learned positions) have names in its style. A file can be checked before anything is allocated.
 """
 
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
+
+Shapes = dict[str, tuple[int, ...]]
 
 
-def parameter_shapes(config: ModelConfig, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
+def parameter_shapes(config: ModelConfig, vocabulary_size: int) -> Shapes:
     """Name and shape of every stored parameter, in the model's order."""
-    width, inner = config.width, config.feed_forward
-    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary_size, width)}
+    shapes: Shapes = {"model.embed_tokens.weight": (vocabulary_size, config.width)}
+    if config.positions == "learned":
+        shapes["model.embed_positions.weight"] = (config.context, config.width)
+    block = _block_shapes(config)
     for index in range(config.layers):
-        block: dict[str, tuple[int, ...]] = {
-            "self_attn.q_proj.weight": (queries, width),
-            "self_attn.k_proj.weight": (keys, width),
-            "self_attn.v_proj.weight": (keys, width),
-            "self_attn.o_proj.weight": (width, queries),
-        }
-        if config.qk_norm:
-            block |= {"self_attn.q_norm.weight": (config.head_dim,), "self_attn.k_norm.weight": (config.head_dim,)}
-        block |= {
-            "mlp.gate_proj.weight": (inner, width),
-            "mlp.up_proj.weight": (inner, width),
-            "mlp.down_proj.weight": (width, inner),
-            "input_layernorm.weight": (width,),
-            "post_attention_layernorm.weight": (width,),
-        }
         shapes |= {f"model.layers.{index}.{name}": shape for name, shape in block.items()}
-    shapes["model.norm.weight"] = (width,)
+    shapes |= _norm("model.norm", config)
     if not config.tie_embeddings:
-        shapes["lm_head.weight"] = (vocabulary_size, width)
+        shapes["lm_head.weight"] = (vocabulary_size, config.width)
     return shapes
 
 
@@ -45,41 +32,25 @@ def count_parameters(config: ModelConfig, vocabulary_size: int) -> int:
     return sum(prod(shape) for shape in parameter_shapes(config, vocabulary_size).values())
 
 
-def hf_config(
-    config: ModelConfig, vocabulary_size: int, *, bos_id: int, eos_id: int, pad_id: int, dtype: str = "float32"
-) -> dict[str, Any]:
-    """The content of config.json with which transformers opens the weights.
-
-    The rotary base is given under both names, that of transformers 5 (`rope_parameters`) and the one before.
-    """
-    family = "Qwen3" if config.qk_norm else "Llama"
-    values: dict[str, Any] = {
-        "architectures": [f"{family}ForCausalLM"],
-        "model_type": family.lower(),
-        "vocab_size": vocabulary_size,
-        "hidden_size": config.width,
-        "intermediate_size": config.feed_forward,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_dim,
-        "max_position_embeddings": config.context,
-        "rms_norm_eps": config.norm_epsilon,
-        "rope_theta": config.rope_theta,
-        "rope_parameters": {"rope_theta": config.rope_theta, "rope_type": "default"},
-        "tie_word_embeddings": config.tie_embeddings,
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        "initializer_range": 0.02,
-        "use_cache": True,
-        "bos_token_id": bos_id,
-        "eos_token_id": eos_id,
-        "pad_token_id": pad_id,
-        "dtype": dtype,
-    }
+def _block_shapes(config: ModelConfig) -> Shapes:
+    width, inner = config.width, config.feed_forward
+    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    shapes: Shapes = {}
+    for name, rows, columns in (("q", queries, width), ("k", keys, width), ("v", keys, width), ("o", width, queries)):
+        shapes |= _product(f"self_attn.{name}_proj", rows, columns, config.attention_bias)
     if config.qk_norm:
-        values |= {"use_sliding_window": False, "sliding_window": None, "max_window_layers": config.layers}
-    else:
-        values["mlp_bias"] = False
-    return values
+        shapes |= {"self_attn.q_norm.weight": (config.head_dim,), "self_attn.k_norm.weight": (config.head_dim,)}
+    for name in ("gate", "up") if config.gated else ("up",):
+        shapes |= _product(f"mlp.{name}_proj", inner, width, config.feed_forward_bias)
+    shapes |= _product("mlp.down_proj", width, inner, config.feed_forward_bias)
+    return shapes | _norm("input_layernorm", config) | _norm("post_attention_layernorm", config)
+
+
+def _product(name: str, rows: int, columns: int, bias: bool) -> Shapes:
+    weight: Shapes = {f"{name}.weight": (rows, columns)}
+    return weight | {f"{name}.bias": (rows,)} if bias else weight
+
+
+def _norm(name: str, config: ModelConfig) -> Shapes:
+    parts = ("weight", "bias") if config.norm == "layernorm" else ("weight",)
+    return {f"{name}.{part}": (config.width,) for part in parts}

@@ -1,4 +1,5 @@
 """The decoder-only transformer. Parameter names are those of Hugging Face's Qwen3ForCausalLM, so export is a copy.
+Learned positions, which that layout does not know, are `model.embed_positions`.
 
 The model knows nothing of training, files or devices: it maps token ids to features and features to logits, and
 the two are apart so that a loss can read the features in pieces and never hold all logits.
@@ -9,11 +10,14 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lumilab.errors import InputError
 from lumilab.model.kv_cache import KVCache
-from lumilab.model.layers import Block, Context, RMSNorm, rotary_table
-from lumilab.recipe.schema import ModelConfig
+from lumilab.model.layers import Block, Context
+from lumilab.model.norms import residual_norm
+from lumilab.model.rotary import rotary_table
+from lumilab.recipe.model import ModelConfig
 
 
 class Body(nn.Module):
@@ -22,8 +26,9 @@ class Body(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(vocabulary_size, config.width)
+        self.embed_positions = nn.Embedding(config.context, config.width) if config.positions == "learned" else None
         self.layers = nn.ModuleList(Block(config, index) for index in range(config.layers))
-        self.norm = RMSNorm(config.width, config.norm_epsilon)
+        self.norm = residual_norm(config)
 
 
 class Transformer(nn.Module):
@@ -35,6 +40,9 @@ class Transformer(nn.Module):
 
     Attributes:
         activation_dtype: dtype of the residual stream and of the matrix products; None for the weights' own.
+        recompute: forget what is inside a block after its forward pass and compute it again for the backward pass
+            (activation checkpointing, Chen et al. 2016): about a third more time, and the memory of one block instead
+            of that of all. Gradients are the same.
     """
 
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
@@ -42,12 +50,11 @@ class Transformer(nn.Module):
         self.config = config
         self.vocabulary_size = vocabulary_size
         self.activation_dtype: torch.dtype | None = None
+        self.recompute = False
         self.model = Body(config, vocabulary_size)
         # A table, as a compiled backward pass would work the cosines out again from the positions in every layer.
-        self.rotary: Tensor
-        self.register_buffer(
-            "rotary", rotary_table(config.context, config.head_dim, config.rope_theta), persistent=False
-        )
+        self.rotary: Tensor | None
+        self.register_buffer("rotary", rotary_table(config) if config.positions == "rope" else None, persistent=False)
         self.lm_head = None if config.tie_embeddings else nn.Linear(config.width, vocabulary_size, bias=False)
 
     @property
@@ -83,12 +90,22 @@ class Transformer(nn.Module):
                 f"{self.config.context}",
                 mend="shorten it, or train a model with a larger model.context.",
             )
+        slots = self._slots(ids, documents, cache)
+        if positions is None:
+            positions = document_positions(documents) if documents is not None else slots
         x = self.model.embed_tokens(ids)
+        if self.model.embed_positions is not None:
+            table = self.model.embed_positions.weight
+            x = x + (table[: ids.shape[1]] if positions is None else table[positions])
         if self.activation_dtype is not None:
             x = x.to(self.activation_dtype)
-        context = self._context(ids, positions, documents, cache, x.dtype)
+        turns = self._turns(ids.shape[1], positions)
+        context = self._context(ids, None if turns is None else turns.to(x.dtype), documents, cache, slots)
         for block in self.model.layers:
-            x = block(x, context)
+            if self.recompute and cache is None and torch.is_grad_enabled():
+                x = checkpoint(block, x, context, use_reentrant=False)
+            else:
+                x = block(x, context)
         if cache is not None:
             cache.advance(ids.shape[1])
         normalised: Tensor = self.model.norm(x)
@@ -108,27 +125,34 @@ class Transformer(nn.Module):
         """Logits [B, T, vocabulary]; arguments as for `features`."""
         return self.logits(self.features(ids, positions, documents, cache))
 
+    def _slots(self, ids: Tensor, documents: Tensor | None, cache: KVCache | None) -> Tensor | None:
+        """Where in the cache the tokens go, [B, T]."""
+        if cache is None:
+            return None
+        if documents is not None:
+            raise ValueError("a cache holds one document a row: give `documents` or `cache`, not both")
+        return cache.reserve(ids.shape[1]).to(ids.device)
+
+    def _turns(self, length: int, positions: Tensor | None) -> Tensor | None:
+        """The rotary table's rows of the tokens' positions."""
+        if self.rotary is None:
+            return None
+        return self.rotary[None, :length] if positions is None else self.rotary[positions]
+
     def _context(
         self,
         ids: Tensor,
-        positions: Tensor | None,
+        turns: Tensor | None,
         documents: Tensor | None,
         cache: KVCache | None,
-        dtype: torch.dtype,
+        slots: Tensor | None,
     ) -> Context:
-        """Positions, mask and cache slots, worked out once for all layers."""
-        if cache is not None:
-            if documents is not None:
-                raise ValueError("a cache holds one document a row: give `documents` or `cache`, not both")
-            slots = cache.reserve(ids.shape[1]).to(ids.device)
-            turns = self.rotary[slots if positions is None else positions].to(dtype)
+        """Who sees whom, worked out once for all layers."""
+        if cache is not None and slots is not None:
             if ids.shape[1] == 1 and len(set(cache.lengths)) == 1:  # each row's new token sees all the row holds
                 return Context(turns, causal=False, cache=cache, slots=slots)
             keys = torch.arange(max(cache.lengths) + ids.shape[1], device=ids.device)
             return Context(turns, causal=False, mask=keys <= slots[:, None, :, None], cache=cache, slots=slots)
-        if documents is not None and positions is None:
-            positions = document_positions(documents)
-        turns = (self.rotary[None, : ids.shape[1]] if positions is None else self.rotary[positions]).to(dtype)
         if documents is not None and ids.device.type != "cpu":
             return Context(turns, causal=False, mask=document_mask(documents))
         return Context(turns, causal=True, documents=documents)

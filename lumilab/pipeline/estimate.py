@@ -16,7 +16,7 @@ import torch
 from lumilab.model import count_parameters
 from lumilab.pipeline.stages import STAGES
 from lumilab.recipe import Recipe
-from lumilab.recipe.schema import TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 from lumilab.training.hardware import resolve_device, resolve_dtype
 
 PROBE_SECONDS = 0.4

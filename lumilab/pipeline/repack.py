@@ -11,7 +11,7 @@ from pathlib import Path
 from lumilab.artifact import Artifact
 from lumilab.dataset.encoding import checked_tokenizer
 from lumilab.dataset.pack import build_dataset
-from lumilab.errors import InputError, MismatchError
+from lumilab.errors import ConfigError, InputError, MismatchError
 from lumilab.pipeline.plan import stage_key
 from lumilab.pipeline.records import FILE_NAME, current_artifact
 from lumilab.pipeline.stages import STAGES
@@ -19,13 +19,16 @@ from lumilab.recipe.dataset import DatasetConfig
 from lumilab.work.context import WorkContext
 from lumilab.work.lock import exclusive
 
+PACKING = ("dataset", "seed")  # what of a dataset's configuration is its own, and no property of its inputs
+
 
 def repack(folder: Path, tokenizer_folder: Path | None, out: Path | None, context: WorkContext) -> Artifact:
     """Packs a dataset's corpus anew and publishes the result.
 
     Args:
-        folder: of the dataset.
-        tokenizer_folder: of the tokenizer artifact; None for the current one of the run that the dataset is in.
+        folder: of the dataset, or of a run for its current one.
+        tokenizer_folder: of the tokenizer artifact, or of a run; None for the current one of the run that the dataset
+            is in.
         out: the new dataset's folder; None for a folder beside the old one, named by its key.
         context: where to report, and whether to stop.
 
@@ -35,11 +38,12 @@ def repack(folder: Path, tokenizer_folder: Path | None, out: Path | None, contex
     Raises:
         InputError: the dataset, its corpus or the tokenizer is missing.
         DamageError: one of them is not as it was published.
+        ConfigError: what is in the place of the result is no dataset.
         MismatchError: one of them is something else, or the corpus is another by now.
     """
-    dataset = Artifact.open(folder, kind="dataset")
+    dataset = _meant(folder, "dataset")
     corpus = _corpus_of(dataset)
-    tokenizer = Artifact.open(tokenizer_folder, kind="tokenizer") if tokenizer_folder else _tokenizer_of_run(dataset)
+    tokenizer = _meant(tokenizer_folder, "tokenizer") if tokenizer_folder else _tokenizer_of_run(dataset)
     made_with, given = dataset.manifest.config["tokenizer_identity"], checked_tokenizer(tokenizer).identity
     place = (dataset.path / dataset.manifest.inputs["tokenizer"].path).resolve()
     context.report.say(f"  made with the tokenizer {made_with[:12]} ({place})", style="dim")
@@ -48,17 +52,27 @@ def repack(folder: Path, tokenizer_folder: Path | None, out: Path | None, contex
         context.report.say("  These are the same: nothing to do.")
         return dataset
     target = (out or dataset.path.with_name(_key(dataset, corpus, tokenizer))).absolute()
+    if target.exists() and not (target / "manifest.json").exists():
+        raise ConfigError(
+            "There is something there that is no dataset", where=str(target), mend="choose another --out."
+        )
     with exclusive(target, context):
         if (target / "manifest.json").exists():
-            return _already_there(target, corpus, tokenizer)
+            return _already_there(target, dataset, corpus, tokenizer)
         config = DatasetConfig.model_validate(dataset.manifest.config["dataset"])
         return build_dataset(config, dataset.manifest.config["seed"], corpus, tokenizer, target, context)
+
+
+def _meant(folder: Path, kind: str) -> Artifact:
+    """An artifact by its folder, or the current one of a run's folder."""
+    found = current_artifact(folder, kind) if (folder / FILE_NAME).is_file() else None
+    return found or Artifact.open(folder, kind=kind)
 
 
 def _key(dataset: Artifact, corpus: Artifact, tokenizer: Artifact) -> str:
     """The key that the dataset's stage has with this tokenizer."""
     stage = next(stage for stage in STAGES if stage.name == "dataset")
-    config = {name: dataset.manifest.config[name] for name in ("dataset", "seed")}
+    config = {name: dataset.manifest.config[name] for name in PACKING}
     return stage_key(stage, config, {"corpus": corpus.digest, "tokenizer": tokenizer.digest})
 
 
@@ -87,7 +101,7 @@ def _tokenizer_of_run(dataset: Artifact) -> Artifact:
     return tokenizer
 
 
-def _already_there(target: Path, corpus: Artifact, tokenizer: Artifact) -> Artifact:
+def _already_there(target: Path, dataset: Artifact, corpus: Artifact, tokenizer: Artifact) -> Artifact:
     """What is in the place of the result, if it is the result.
 
     Raises:
@@ -95,7 +109,8 @@ def _already_there(target: Path, corpus: Artifact, tokenizer: Artifact) -> Artif
     """
     found = Artifact.open(target, kind="dataset")
     digests = {name: record.digest for name, record in found.manifest.inputs.items()}
-    if digests != {"corpus": corpus.digest, "tokenizer": tokenizer.digest}:
+    same = all(found.manifest.config.get(name) == dataset.manifest.config[name] for name in PACKING)
+    if not same or digests != {"corpus": corpus.digest, "tokenizer": tokenizer.digest}:
         raise MismatchError(
             "Another dataset is in the way", where=str(target), mend="give another folder with --out, or delete it."
         )

@@ -7,11 +7,12 @@ same content does not make what follows stale.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,10 @@ from lumilab.pipeline.worker import WorkOrder
 from lumilab.recipe import Recipe
 from lumilab.work.context import WorkContext
 
+Work = Callable[[WorkOrder, WorkContext], int]
+
 WORKER = (sys.executable, "-m", "lumilab.pipeline.worker")
+RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # a subprocess is no rank of several
 STOP_PATIENCE = 120.0  # seconds a stage gets to save its work after a stop was asked for
 
 
@@ -51,8 +55,15 @@ def run(
     *,
     until: str | None = None,
     force: frozenset[str] = frozenset(),
+    work: Work | None = None,
 ) -> RunResult:
     """Brings a run's folder up to date with the recipe.
+
+    Args:
+        recipe, folder, context: what, where, and how to report and stop.
+        until: the last stage to bring up to date; None for all.
+        force: stages to build even if they are up to date.
+        work: carries out an order and returns its exit code; `work_in_subprocess` by default.
 
     Raises:
         ConfigError: `until` or `force` names no stage of the recipe.
@@ -68,7 +79,7 @@ def run(
         step = plan_stage(stage, recipe, folder, inputs, forced=stage.name in force)
         if step.artifact is None:
             context.report.say(f"{stage.name}: {stage.about} ({'; '.join(step.reasons)})", style="bold")
-            artifact = _build(step, recipe, folder, inputs, context)
+            artifact = _build(step, recipe, folder, inputs, context, work or work_in_subprocess)
             ran.append(stage.name)
         else:
             context.report.say(f"{stage.name}: up to date", style="dim")
@@ -96,7 +107,7 @@ def check_stage_names(recipe: Recipe, names: Sequence[str]) -> None:
 
 
 def _build(
-    step: StagePlan, recipe: Recipe, folder: Path, inputs: dict[str, Artifact], context: WorkContext
+    step: StagePlan, recipe: Recipe, folder: Path, inputs: dict[str, Artifact], context: WorkContext, work: Work
 ) -> Artifact:
     assert step.record is not None
     target = (folder / step.record.path).absolute()
@@ -109,7 +120,7 @@ def _build(
         replaces=step.replaces,
         raw=step.record.raw,
     )
-    exit_code = _work(order, context)
+    exit_code = work(order, context)
     context.stop.check()
     if exit_code != 0:
         # 128 + n is how shells say "ended by signal n"; Python says it as -n.
@@ -123,7 +134,7 @@ def _key_folder(stage: Stage, folder: Path, key: str) -> Path:
     return folder / (place + separator).format(key=key)
 
 
-def _work(order: WorkOrder, context: WorkContext) -> int:
+def work_in_subprocess(order: WorkOrder, context: WorkContext) -> int:
     """Runs one worker to its end and returns its exit code.
 
     A stop is told to the worker once, in the way every system understands: by closing its standard input.
@@ -152,6 +163,8 @@ def _work(order: WorkOrder, context: WorkContext) -> int:
 
 def _start_worker() -> subprocess.Popen[bytes]:
     """Starts a worker in a process group of its own, so that Ctrl-C reaches only this process."""
+    environment = {name: value for name, value in os.environ.items() if name not in RANK_VARIABLES}
     if sys.platform == "win32":
-        return subprocess.Popen(WORKER, stdin=subprocess.PIPE, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP)
-    return subprocess.Popen(WORKER, stdin=subprocess.PIPE, process_group=0)
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP
+        return subprocess.Popen(WORKER, stdin=subprocess.PIPE, env=environment, creationflags=flags)
+    return subprocess.Popen(WORKER, stdin=subprocess.PIPE, env=environment, process_group=0)

@@ -45,6 +45,7 @@ class Stage:
         place: folder below the run's, with `{key}` for the stage's key.
         raw: the files it reads from outside the pipeline; None when it reads none.
         wanted: whether a recipe asks for it.
+        trains: whether it takes all the ranks that a launcher started.
         version: raised when a change of the code changes the result for the same configuration.
     """
 
@@ -57,6 +58,7 @@ class Stage:
     place: str
     raw: Callable[[Recipe], RawInventory] | None = None
     wanted: Callable[[Recipe], bool] = lambda recipe: True
+    trains: bool = False
     version: int = 1
 
 
@@ -234,6 +236,7 @@ STAGES: tuple[Stage, ...] = (
         },
         build=_build_pretrain,
         place="checkpoints/pretrain/{key}/final",
+        trains=True,
     ),
     Stage(
         name="conversations",
@@ -254,6 +257,7 @@ STAGES: tuple[Stage, ...] = (
         config=lambda recipe: {"sft": identity(recipe.sft), "window": recipe.dataset.window, "seed": recipe.seed},
         build=_build_sft,
         place="checkpoints/sft/{key}/final",
+        trains=True,
         wanted=_chats,
     ),
     Stage(

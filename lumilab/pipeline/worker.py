@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -56,8 +56,13 @@ def main() -> None:
             sys.exit(stopped.exit_code)  # who asked for the stop tells the person
 
 
-def build(order: WorkOrder, context: WorkContext) -> Artifact:
-    """Builds the ordered stage unless another process did so while this one waited for the lock."""
+def build(order: WorkOrder, context: WorkContext, on_start: Callable[[], None] | None = None) -> Artifact:
+    """Builds the ordered stage unless another process did so while this one waited for the lock.
+
+    Args:
+        order, context: what, and how to report and stop.
+        on_start: called just before, if it is built.
+    """
     stage = next(stage for stage in STAGES if stage.name == order.stage)
     target, folder = Path(order.target), Path(order.folder)
     with exclusive(folder, context):
@@ -69,10 +74,10 @@ def build(order: WorkOrder, context: WorkContext) -> Artifact:
                 pass  # the usual case: it is not there yet
         inputs = {name: Artifact.open(Path(path)) for name, path in order.inputs.items()}
         job = Job(Recipe.model_validate(order.recipe), inputs, target, context, order.raw)
-        if order.replaces:
-            with set_aside(folder):
-                return stage.build(job)
-        return stage.build(job)
+        with set_aside(folder) if order.replaces else nullcontext():
+            if on_start is not None:
+                on_start()
+            return stage.build(job)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from lumilab.errors import ConfigError, DamageError
 from lumilab.posttraining.jinja import jinja_template
 from lumilab.posttraining.templates import DEFAULT, ChatForm
 from lumilab.tokenizer.load import Tokenizer
+from lumilab.training.checkpoint import tokenizer_config
 
 FORM_FILE = "chat.json"
 
@@ -32,26 +33,20 @@ def chat_files(tokenizer: Tokenizer, context: int, form: ChatForm = DEFAULT) -> 
     """
     names = tokenizer.special_names
     end, pad = form.template.end_id(tokenizer), form.template.special_id("pad", tokenizer)
-    others = {f"{role}_token": tokenizer.roles[role] for role in ("bos", "unk") if role in tokenizer.roles}
-    tokenizer_config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "chat_template": jinja_template(tokenizer, form),
-        **others,
-        "eos_token": names[end],
-        "pad_token": names[pad],
-        "model_max_length": context,
-        "clean_up_tokenization_spaces": False,
-    }
     generation_config = {
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": list(dict.fromkeys((end, tokenizer.eos_id))),
         "pad_token_id": pad,
     }
+    tokenizer_file = tokenizer_config(
+        tokenizer, context, chat_template=jinja_template(tokenizer, form), eos_token=names[end], pad_token=names[pad]
+    )
     stored = {"template": form.template.name, "think": form.think}
-    contents = {
-        "tokenizer_config.json": tokenizer_config, "generation_config.json": generation_config, FORM_FILE: stored,
-    }  # fmt: skip
-    return {name: canonical_json(content, indent=2) + b"\n" for name, content in contents.items()}
+    return {
+        "tokenizer_config.json": tokenizer_file,
+        "generation_config.json": canonical_json(generation_config, indent=2) + b"\n",
+        FORM_FILE: canonical_json(stored, indent=2) + b"\n",
+    }
 
 
 def stored_form(checkpoint: Path) -> ChatForm:

@@ -14,17 +14,19 @@ import numpy as np
 from torch import Tensor
 
 from lumilab.artifact import Artifact
+from lumilab.dataset.loader import rank_rows
 from lumilab.dataset.order import order_key, permute
 from lumilab.dataset.split import TRAIN, VALIDATION
 from lumilab.errors import MismatchError
 from lumilab.model import Transformer
 from lumilab.posttraining.chat_files import chat_files
 from lumilab.posttraining.examples import Examples, PackedWindows, form_of
-from lumilab.recipe.schema import TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
-from lumilab.training.loop import Sampler
+from lumilab.training.devices import Devices
 from lumilab.training.objective import Batch, summed_cross_entropy
+from lumilab.training.run import Sampler
 from lumilab.training.stage import train_stage
 from lumilab.work.context import WorkContext
 
@@ -101,6 +103,10 @@ class AnswerTokens:
         seed: of the order.
         pad_id: fills what is left of a window.
 
+    Attributes:
+        window: places in each training window.
+        epoch_steps: steps in which all packed windows are seen.
+
     Raises:
         MismatchError: a conversation is longer than the window.
     """
@@ -116,10 +122,13 @@ class AnswerTokens:
             )
         self._train = PackedWindows(train, window, pad_id)
         self._validation = PackedWindows(validation, window, pad_id)
+        self.window = window
+        self.epoch_steps = len(self._train) / config.batch_size
         self._filled = sum(train.lengths()) / (len(self._train) * window)
         self._conversations = len(train)
         self._config = config
         self._seed = seed
+        self._devices = Devices.of_this_process()
 
     def describe(self) -> str:
         """What there is to learn, in a line."""
@@ -130,9 +139,10 @@ class AnswerTokens:
         )
 
     def batch(self, step: int) -> Batch:
-        """The global batch of a step: [batch_size, window]."""
+        """This rank's rows of a step's global batch: [rows, window]."""
         count, size = len(self._train), self._config.batch_size
-        samples = np.arange(step * size, (step + 1) * size, dtype=np.int64)
+        rows = rank_rows(size, self._devices.rank, self._devices.count)
+        samples = step * size + np.arange(rows.start, rows.stop, dtype=np.int64)
         epochs, places = np.divmod(samples, count)
         windows = [
             permute(place, count, order_key(self._seed, "sft", epoch))
@@ -148,9 +158,9 @@ class AnswerTokens:
         """Nothing: all conversations are one source."""
         return {}
 
-    def validation(self) -> Iterator[Batch]:
+    def validation(self, rows: int) -> Iterator[Batch]:
         """Validation windows, evenly spread; the last batch is filled up with padding. None without conversations."""
-        count, rows = len(self._validation), self._config.micro_batch_size or self._config.batch_size
+        count = len(self._validation)
         taken = min(self._config.validation_windows, count)
         windows = [place * count // taken for place in range(taken)]
         for first in range(0, taken, rows):

@@ -39,7 +39,8 @@ def explain_mistake(error: ValidationError, layer: Layer, reference: str) -> Con
     mistakes = error.errors()
     first = mistakes[0]
     path = _without_tags(first["loc"], layer.values)
-    more = f" ({len(mistakes) - 1} more such problems follow.)" if len(mistakes) > 1 else ""
+    others = {_without_tags(mistake["loc"], layer.values) for mistake in mistakes} - {path}
+    more = f" ({len(others)} more such problems follow.)" if others else ""
     key = dotted(path)
     where = f"{key} ({_nearest_origin(layer, path) or reference})" if key else reference
     if first["type"] == "extra_forbidden":
@@ -62,10 +63,13 @@ def explain_mistake(error: ValidationError, layer: Layer, reference: str) -> Con
 
 
 def _without_tags(location: tuple[int | str, ...], values: Any) -> KeyPath:
-    """The key path of a validator's location, which also names the kind of each item it went through."""
+    """The key path of a validator's location, which also names the kind of each item it went through, and behind a
+    value that may be of several types the type it was held against."""
     path: list[str | int] = []
     after_item = False
     for part in location:
+        if path and not isinstance(values, dict | list):
+            break  # a single value has no parts
         if after_item and isinstance(values, dict) and part == values.get("kind"):
             after_item = False
             continue

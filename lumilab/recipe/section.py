@@ -29,13 +29,18 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def deciding(self) -> frozenset[str]:
+        """The runtime fields that do change what comes out, as other fields are set."""
+        return frozenset()
+
 
 def identity(section: BaseModel) -> dict[str, Any]:
     """The section as JSON values without its runtime fields: what goes into digests and stage keys."""
     kept: dict[str, Any] = {}
+    deciding = section.deciding() if isinstance(section, Section) else frozenset()
     for name, field in type(section).model_fields.items():
         extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("runtime"):
+        if isinstance(extra, dict) and extra.get("runtime") and name not in deciding:
             continue
         kept[name] = _identity_value(getattr(section, name))
     return kept

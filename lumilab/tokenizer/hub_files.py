@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,9 @@ WANTED = (
     ("qwen.tiktoken",),
 )
 """The files that make a tokenizer, the most telling first."""
+
+
+Choice = Callable[[list[HubFile], str], list[HubFile]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,25 @@ def fetch(name: str, revision: str, context: WorkContext, patience: Patience | N
             where="tokenizer.hub",
             mend=f"known are {', '.join(PRESETS)}; any other as OWNER/NAME.",
         )
-    folder = cache_folder() / repository.replace("/", "--")
+    return fetch_chosen(repository, revision, choose, cache_folder("tokenizers"), context, patience)
+
+
+def fetch_chosen(
+    repository: str, revision: str, choose: Choice, cache: Path, context: WorkContext, patience: Patience | None = None
+) -> Path:
+    """The folder in `cache` with chosen files of a model's repository, fetched unless they are there.
+
+    Args:
+        repository: OWNER/NAME.
+        revision, context, patience: as for `fetch`.
+        choose: of all files of the repository; its second argument is the repository, for messages.
+        cache: holds a folder for each repository.
+
+    Raises:
+        InputError: the hub has no such repository or revision, `choose` finds nothing, or it may not be read.
+        ResourceError: the hub cannot be reached, and the files were not fetched before.
+    """
+    folder = cache / repository.replace("/", "--")
     note = folder / "revisions" / f"{revision.replace('/', '--')}.txt"
     hub = Hub(Manners(patience, context.stop, context.report.say), kind="models")
     try:
@@ -87,9 +108,12 @@ def fetch(name: str, revision: str, context: WorkContext, patience: Patience | N
         return folder / commit
     target = folder / commit
     with exclusive(target, context):
-        for file in choose(hub.files(repository, commit), repository):
-            if not (target / file.name).is_file():
-                Transfer(hub, repository, commit, file, target, lambda count: None).run()
+        wanted = choose(hub.files(repository, commit), repository)
+        missing = [file for file in wanted if not (target / file.name).is_file()]
+        size = sum(file.size for file in missing)
+        with context.report.task(f"Fetching {repository}", total=size, unit="bytes", worth_a_line=2.0) as progress:
+            for file in missing:
+                Transfer(hub, repository, commit, file, target, progress.advance).run()
     write_atomically(note, commit.encode())
     return target
 
@@ -111,7 +135,7 @@ def choose(files: list[HubFile], repository: str) -> list[HubFile]:
     return [there[name] for name in (*names, *CONFIGURATION) if name in there]
 
 
-def cache_folder() -> Path:
-    """Where fetched tokenizers are kept, for all the user's projects."""
+def cache_folder(kind: str) -> Path:
+    """Where fetched files of a kind are kept, for all the user's projects."""
     personal = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(personal) / "lumilab" / "tokenizers"
+    return Path(personal) / "lumilab" / kind

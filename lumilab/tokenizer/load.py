@@ -25,7 +25,13 @@ from lumilab.tokenizer.fast import FastEncoder, first_difference
 from lumilab.tokenizer.identity import identity_of
 from lumilab.tokenizer.probe import probe_texts
 from lumilab.tokenizer.roles import KNOWN_NAMES, roles_of
-from lumilab.tokenizer.spelling import adds_leading_space, spelling_of
+from lumilab.tokenizer.spelling import (
+    adds_leading_space,
+    adds_trailing_space,
+    bytes_of_piece,
+    bytes_of_text,
+    spelling_of,
+)
 
 FILE_NAME = "tokenizer.json"
 FAST_FROM = 2**17
@@ -72,7 +78,10 @@ class Tokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._backend.encode_special_tokens = True
-        self.vocabulary_size = 1 + max(self._backend.get_vocab(with_added_tokens=True).values())
+        ids = self._backend.get_vocab(with_added_tokens=True).values()
+        if not ids:
+            raise InputError("The tokenizer has no tokens", where=where, mend="give one that was trained.")
+        self.vocabulary_size = 1 + max(ids)
         self._until_fast = FAST_FROM
 
     @classmethod
@@ -172,6 +181,8 @@ class Tokenizer:
         data = b"".join(parts)
         if self._leading_space and data.startswith(b" "):
             data = data[1:]
+        if self._trailing_space and data.endswith(b" "):
+            data = data[:-1]
         return data.decode("utf-8", "replace")
 
     def token_bytes(self, token: int) -> bytes:
@@ -319,12 +330,18 @@ class Tokenizer:
         return adds_leading_space(self._definition)
 
     @cached_property
+    def _trailing_space(self) -> bool:
+        return adds_trailing_space(self._definition)
+
+    @cached_property
     def _token_bytes(self) -> list[bytes]:
         table = [b""] * self.vocabulary_size
         spelling = spelling_of(self._definition)
         for name, token in self._backend.get_vocab(with_added_tokens=True).items():
             if token in self._added:
-                table[token] = b"" if self._added[token].special else name.encode()
+                # SentencePiece writes the spaces in its user-defined pieces as it writes all others.
+                plain = bytes_of_text if spelling in (bytes_of_piece, bytes_of_text) else str.encode
+                table[token] = b"" if self._added[token].special else plain(name)
             else:
                 try:
                     table[token] = spelling(name) if spelling else self._backend.decode([token]).encode()
@@ -339,6 +356,11 @@ def _encoded_by(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> list[lis
     except TypeError:
         _refuse_surrogates(texts)
         raise
+    except Exception as error:  # `tokenizers` raises plain Exception: a character unknown to it, and no token for that
+        raise InputError(
+            f"The tokenizer cannot encode a text: {error}",
+            mend="use a tokenizer that knows all characters, such as a byte-level one.",
+        ) from error
     return [encoding.ids for encoding in encodings]
 
 

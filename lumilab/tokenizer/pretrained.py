@@ -138,7 +138,7 @@ def _differences(found: FoundTokenizer, tokenizer: Tokenizer, context: WorkConte
     except ImportError:
         return None
     theirs = sentencepiece.SentencePieceProcessor(model_proto=found.model)
-    texts = probe_texts()
+    texts = [*probe_texts(), *_texts_around(found.definition)]
     ours = tokenizer.encode_reference(texts)
     different = [text for text, ids in zip(texts, ours, strict=True) if theirs.encode(text) != ids]
     if different:
@@ -149,6 +149,12 @@ def _differences(found: FoundTokenizer, tokenizer: Tokenizer, context: WorkConte
             style="yellow",
         )
     return len(different)
+
+
+def _texts_around(definition: Mapping[str, Any]) -> list[str]:
+    """Each added token that a text may spell, alone, and with words on both sides."""
+    spelled = [token["content"] for token in definition.get("added_tokens") or [] if not token["special"]]
+    return [text for name in spelled for text in (name, f"word{name}word", f"two {name} words")]
 
 
 def _text(found: FoundTokenizer, definition: dict[str, Any]) -> str:

@@ -109,7 +109,7 @@ class PieceModel:
             "truncation": None,
             "padding": None,
             "added_tokens": [
-                added_token(number, piece.text, special=piece.type != USER_DEFINED)
+                self._added(number, piece)
                 for number, piece in enumerate(self.pieces)
                 if piece.type in (UNKNOWN, CONTROL, USER_DEFINED)
             ],
@@ -121,6 +121,14 @@ class PieceModel:
         }
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _added(self, number: int, piece: Piece) -> dict[str, Any]:
+        """A piece that is found before the others. BPE takes the longest user-defined one, so runs of spaces are looked
+        for after spaces have become U+2581; a unigram model weighs them like all pieces. Where a space is put before
+        the text, BPE cannot have it so either: the library would put one before each such piece, too."""
+        user_defined = piece.type == USER_DEFINED
+        after_spaces = user_defined and self.model_type == BPE and not self.dummy_prefix
+        return added_token(number, piece.text, special=not user_defined) | {"normalized": after_spaces}
 
     def _normaliser(self) -> dict[str, Any]:
         steps: list[dict[str, Any]] = []

@@ -46,9 +46,10 @@ def train_tokenizer(config: TokenizerConfig, corpus: Artifact, target: Path, con
     text, files = _learn(config, _feed(corpus, sample, context))
     tokenizer = Tokenizer(text)
     if tokenizer.vocabulary_size < config.vocabulary_size:
+        frequent = f"occurs {config.min_frequency} times" if config.algorithm == "bpe" else "is worth a token"
         context.report.say(
             f"The corpus gives a vocabulary of {tokenizer.vocabulary_size:,} tokens, not {config.vocabulary_size:,}: "
-            f"no other pair of tokens occurs {config.min_frequency} times."
+            f"no other pair of tokens {frequent}."
         )
     with ArtifactBuilder(
         target, kind="tokenizer", config={"tokenizer": tokenizer_identity(config)}, inputs={"corpus": corpus}

@@ -6,20 +6,20 @@ was trained with, so the folder is all another tool needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lumilab.artifact import Artifact, ArtifactBuilder, canonical_json
+from lumilab.artifact import Artifact, ArtifactBuilder, RawFile, canonical_json, record_raw_files
 from lumilab.errors import DamageError, MismatchError
-from lumilab.model import Transformer, hf_config, parameter_shapes
-from lumilab.recipe.schema import ModelConfig
-from lumilab.tokenizer import special_tokens
+from lumilab.model import Transformer, family_of, hf_config, own_config, parameter_shapes
+from lumilab.recipe.model import ModelConfig
 from lumilab.tokenizer.load import Tokenizer
-from lumilab.training.weights import FILE_NAME, check_shapes, load_tensors, save_tensors
+from lumilab.training.stored_tensors import StoredTensors
+from lumilab.training.weights import FILE_NAME, check_shapes, save_tensors
 
 CHECKPOINT = "checkpoint"
 TRAINING_STATE = "training-state"
@@ -45,6 +45,7 @@ def publish_checkpoint(
     files: Mapping[str, bytes] | None = None,
     statistics: Mapping[str, Any] | None = None,
     eos_id: int | None = None,
+    raw: tuple[Iterable[RawFile], Mapping[str, Path | str]] | None = None,
 ) -> Artifact:
     """Publishes a model as a checkpoint, in the place of an earlier one if there is one.
 
@@ -56,35 +57,50 @@ def publish_checkpoint(
         files: more files by name; a tokenizer_config.json among them takes the place of the plain one.
         statistics: facts for people, no part of the digest.
         eos_id: the token that ends a text for config.json; the tokenizer's own by default.
+        raw: the files from outside that the weights were read from, and where their roots are.
     """
     with ArtifactBuilder(target, kind=CHECKPOINT, config=config, inputs=inputs) as builder:
         save_tensors(builder.path(FILE_NAME), model.state_dict())
-        layout = hf_config(
-            model.config,
-            model.vocabulary_size,
-            bos_id=tokenizer.bos_id,
-            eos_id=tokenizer.eos_id if eos_id is None else eos_id,
-            pad_id=tokenizer.pad_id,
-        )
-        builder.write_json("config.json", layout)
+        builder.write_json("config.json", _config_json(model, tokenizer, eos_id))
         builder.write_bytes("tokenizer.json", tokenizer.to_json().encode())
-        named = {"tokenizer_config.json": tokenizer_config(model.config.context)}
+        named = {"tokenizer_config.json": tokenizer_config(tokenizer, model.config.context)}
         for name, content in (named | dict(files or {})).items():
             builder.write_bytes(name, content)
+        if raw is not None:
+            record_raw_files(builder, *raw)
         builder.statistics |= statistics or {}
         return builder.publish(replace=True)
 
 
-def tokenizer_config(context: int) -> bytes:
-    """The tokenizer_config.json with which transformers gives the special tokens their parts."""
+def _config_json(model: Transformer, tokenizer: Tokenizer, eos_id: int | None) -> dict[str, Any]:
+    """What transformers opens the folder with, where the weights' names are those of a family it knows."""
+    describe = hf_config if family_of(model.config) in ("qwen3", "llama") else own_config
+    eos = tokenizer.eos_id if eos_id is None else eos_id
+    return describe(
+        model.config,
+        model.vocabulary_size,
+        bos_id=tokenizer.bos_id,
+        eos_id=eos,
+        pad_id=tokenizer.pad_id if "pad" in tokenizer.roles else eos,
+        dtype=str(model.output_weight.dtype).removeprefix("torch."),
+    )
+
+
+def tokenizer_config(tokenizer: Tokenizer, context: int, **more: Any) -> bytes:
+    """The tokenizer_config.json with which transformers gives the special tokens their parts.
+
+    Args:
+        tokenizer: knows the names of its special tokens.
+        context: most tokens the model can read.
+        more: further values, which win.
+    """
+    names = {f"{role}_token": tokenizer.roles[role] for role in ("bos", "eos", "pad", "unk") if role in tokenizer.roles}
     values = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": special_tokens.BOS,
-        "eos_token": special_tokens.EOS,
-        "pad_token": special_tokens.PAD,
-        "unk_token": special_tokens.UNK,
+        **names,
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
+        **more,
     }
     return canonical_json(values, indent=2) + b"\n"
 
@@ -116,11 +132,12 @@ def load_model(
         vocabulary_size, identity = manifest.config["vocabulary_size"], manifest.config["tokenizer_identity"]
     except (KeyError, ValueError) as error:
         raise DamageError(f"The manifest does not describe a model: {error}", where=str(artifact.path)) from error
-    path = artifact.file(FILE_NAME)
-    tensors = load_tensors(path)
+    path = artifact.path / FILE_NAME
+    tensors = StoredTensors(artifact, path.stem).read()  # a state of several ranks has it in pieces
     check_shapes(tensors, parameter_shapes(config, vocabulary_size), path)
     with torch.device("meta"):
         model = Transformer(config, vocabulary_size)
     moved = {name: tensor.to(device=device, dtype=dtype) for name, tensor in tensors.items()}
     model.load_state_dict(moved, assign=True)
+    model.to(device)  # the rotary table is in no file
     return LoadedModel(model, config, identity, artifact)

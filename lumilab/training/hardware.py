@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from lumilab.errors import ResourceError
-from lumilab.recipe.schema import TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "could not create a memory object", "bad_alloc")
 WORTH_COMPILING = {"cpu": 1e13, "cuda": 1e16}  # operations: about a minute's work; compiling takes half a minute
 
 
@@ -64,6 +65,8 @@ def resolve(config: TrainingConfig, work: float) -> Hardware:
     reasons = []
     if dtype is torch.bfloat16 and not native_bfloat16(device):
         reasons.append("bfloat16 is emulated here, and slow")
+    if dtype is torch.float16 and device.type == "cpu":
+        reasons.append("float16 is slow on a CPU")
     missing = missing_for_compile()
     if config.compile == "yes" and missing:
         raise ResourceError(f"compile is yes, but {missing}", mend="install it, or choose compile=auto or compile=no.")
@@ -95,15 +98,24 @@ def resolve_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """The arithmetic for "auto" (bfloat16 where the device itself computes in it, else float32) or a name.
 
     Raises:
-        ResourceError: bfloat16 is named for a GPU that has none.
+        ResourceError: the device does not compute in what is named.
     """
     if wanted == "auto":
         return torch.bfloat16 if native_bfloat16(device) else torch.float32
+    dtype: torch.dtype = getattr(torch, wanted)
     if wanted == "bfloat16" and device.type == "cuda" and not native_bfloat16(device):
         raise ResourceError(
             "dtype is bfloat16, but this GPU has no bfloat16 arithmetic", mend="choose dtype=float32 or dtype=auto."
         )
-    return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+    try:
+        ones = torch.ones((2, 2), dtype=dtype, device=device)
+        (ones @ ones).sum().item()
+    except (RuntimeError, TypeError) as error:
+        raise ResourceError(
+            f"dtype is {wanted}, but {device.type} cannot multiply matrices in it here: {error}",
+            mend="choose dtype=float32 or dtype=auto.",
+        ) from error
+    return dtype
 
 
 def native_bfloat16(device: torch.device) -> bool:
@@ -136,14 +148,20 @@ def missing_for_compile() -> str:
 
 
 @contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """Makes every operation in the block give the same bits each time, on a CPU; restores the settings after it.
+def repeatable(device: torch.device, wanted: bool = False) -> Iterator[None]:
+    """Makes every operation in the block give the same bits each time; restores the settings after it.
 
     Without this, a compiled embedding adds up its gradient from several threads in whatever order they come.
+
+    Args:
+        device: on a CPU it is always done.
+        wanted: do it on a GPU, too. An operation that has no such form then raises a RuntimeError that names it.
     """
     settings: Any = torch.utils.deterministic
     before, fills = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(before or device.type == "cpu")
+    if wanted and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it (its manual, 2.1.4)
+    torch.use_deterministic_algorithms(before or wanted or device.type == "cpu")
     settings.fill_uninitialized_memory = False  # a debugging aid that costs a pass over all memory
     try:
         yield
@@ -167,17 +185,28 @@ def keep_freed_memory() -> None:
     mallopt(trim, never)
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that there is no memory left, whichever part of PyTorch it comes from."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
 @contextmanager
 def memory_explained(config: TrainingConfig) -> Iterator[None]:
     """Turns running out of memory inside the block into a ResourceError that says what to change."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not out_of_memory(error):
             raise
         rows = config.micro_batch_size or config.batch_size
-        advice = f"set micro_batch_size to less than {rows}" if rows > 1 else "train a smaller model or shorter windows"
+        rows = 1 if rows == "auto" else rows  # it begins with one
+        advice = [f"set micro_batch_size to less than {rows}, or to auto"] if rows > 1 else []
+        advice += [] if config.activation_checkpointing else ["set activation_checkpointing to true"]
+        advice += ["train a smaller model or shorter windows"]
         raise ResourceError(
             f"Memory ran out while training on {rows} windows at once",
-            mend=f"{advice}; with micro_batch_size the result of a step stays the same but for rounding.",
+            mend=f"{', or '.join(advice)}. With another micro_batch_size the result of a step stays the same but for "
+            "rounding.",
         ) from error

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
+
+from lumilab.training.row_shards import by_owners, is_sharded, rows_here
 
 SAFETY = 1.01  # the paper's margin against bfloat16's rounding
 # (a, b, c) of a x + b x^3 + c x^5, for relative singular values from 1e-3 up: the first five of the paper's list.
@@ -58,6 +61,9 @@ class Muon(torch.optim.Optimizer):
         momentum: decay of the gradient's running mean; the update looks ahead (Nesterov).
         weight_decay: decoupled; each step takes this share times the learning rate off the weights.
         dtype: of the products that orthogonalise.
+
+    Attributes:
+        found_inf: as of PyTorch's fused optimizers: where this scalar is 1, a step changes nothing.
     """
 
     def __init__(
@@ -70,29 +76,40 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(list(parameters), {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay})
         self._dtype = dtype
+        self.found_inf: Tensor | None = None
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
+        used = 1.0 if self.found_inf is None else 1.0 - self.found_inf
         for group in self.param_groups:
             for parameters in _by_shape(group["params"]):
-                ahead = torch.stack([self._look_ahead(p, group["momentum"]) for p in parameters])
-                updates = orthogonalise(ahead, self._dtype)
+                ahead = torch.stack([self._look_ahead(p, group["momentum"], used) for p in parameters])
                 rows, columns = parameters[0].shape
-                rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for parameter, update in zip(parameters, updates, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update.to(parameter.dtype), alpha=-rate)
+                rate = group["lr"] * max(1.0, rows / columns) ** 0.5 * used
+                for parameter, update in zip(parameters, self._updates(ahead, parameters[0]), strict=True):
+                    here = rows_here(parameter)
+                    here.mul_(1 - group["lr"] * group["weight_decay"] * used)
+                    here.sub_(update.to(here.dtype) * rate)
 
-    def _look_ahead(self, parameter: Tensor, momentum: float) -> Tensor:
+    def _updates(self, ahead: Tensor, like: Tensor) -> Tensor:
+        """The orthogonalised matrices; where ranks hold rows of them (those of `like`), each is done by one rank."""
+        if not is_sharded(like):
+            return orthogonalise(ahead, self._dtype)
+        # In the products' own type from here on: half the traffic in bfloat16, and the same result.
+        return by_owners(ahead.to(self._dtype), like.shape[0], partial(orthogonalise, dtype=self._dtype))
+
+    def _look_ahead(self, parameter: Tensor, momentum: float, used: float | Tensor) -> Tensor:
         """Updates a parameter's momentum and returns it moved one gradient further."""
-        gradient = parameter.grad
-        assert gradient is not None
+        assert parameter.grad is not None
         state = self.state[parameter]
         if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(gradient)
-        state["momentum"].lerp_(gradient, 1 - momentum)
-        return gradient.lerp(state["momentum"], momentum)
+            state["momentum"] = torch.zeros_like(parameter.grad)
+        gradient, mean = rows_here(parameter.grad), rows_here(state["momentum"])
+        if isinstance(used, Tensor):
+            gradient = gradient.where(used > 0, 0.0)  # what is not finite stays so when it is multiplied by 0
+        mean.lerp_(gradient, (1 - momentum) * used)
+        return gradient.lerp(mean, momentum)
 
 
 def _by_shape(parameters: Iterable[Tensor]) -> Iterator[list[Tensor]]:

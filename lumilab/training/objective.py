@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lumilab.model import Transformer
+from lumilab.model.vocabulary_loss import IGNORED, summed_vocabulary_loss
 
-UNTRAINED = -100  # the label of a token that is not trained: PyTorch's own convention (`ignore_index`)
+UNTRAINED = IGNORED  # the label of a token that is not trained
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,12 @@ class Batch:
 
     @property
     def trained(self) -> int:
-        """Number of trained tokens."""
-        return int((self.labels != UNTRAINED).sum())
+        """Number of trained tokens. Waits for the device that the batch is on."""
+        return int(self.count_trained())
+
+    def count_trained(self) -> Tensor:
+        """Number of trained tokens, an int64 scalar where the batch is."""
+        return (self.labels != UNTRAINED).sum()
 
     def split(self, rows: int | None) -> Iterator[Self]:
         """The batch in pieces of `rows` rows each (the last may have fewer); None for the whole."""
@@ -47,9 +52,21 @@ class Batch:
         for start in range(0, len(self.ids), rows):
             yield self._map(itemgetter(slice(start, start + rows)))
 
+    def filled(self, rows: int) -> Self:
+        """The batch with untrained rows added up to so many, so that all batches have one shape."""
+        missing = (0, 0, 0, rows - len(self.ids))
+        padded = self._map(lambda tensor: F.pad(tensor, missing))
+        return replace(padded, labels=F.pad(self.labels, missing, value=UNTRAINED))
+
     def to(self, device: torch.device) -> Self:
-        """The batch on another device."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        """The batch on another device; a copy to a GPU goes on while the caller does."""
+
+        def move(tensor: Tensor) -> Tensor:
+            if device.type == "cuda" and tensor.device.type == "cpu":
+                tensor = tensor.pin_memory()  # from other memory a copy would wait for the GPU's work so far
+            return tensor.to(device, non_blocking=True)
+
+        return self._map(move)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         changed = {
@@ -59,10 +76,18 @@ class Batch:
 
 
 class Objective(Protocol):
-    """A source of batches and the loss on them."""
+    """A source of batches and the loss on them.
+
+    Attributes:
+        window: tokens in each row of a batch.
+        epoch_steps: steps in which everything there is to train on is seen once.
+    """
+
+    window: int
+    epoch_steps: float
 
     def batch(self, step: int) -> Batch:
-        """The whole global batch of a step: a pure function of the step."""
+        """This rank's rows of the global batch of a step: a pure function of the step and the ranks."""
         ...
 
     def loss(self, model: Transformer, batch: Batch) -> Tensor:
@@ -73,14 +98,12 @@ class Objective(Protocol):
         """What to log of the batches of `count` steps from `first` on, by name: a pure function of them."""
         ...
 
-    def validation(self) -> Iterator[Batch]:
-        """Batches never trained on, the same ones each time, all of one shape."""
+    def validation(self, rows: int) -> Iterator[Batch]:
+        """Batches of so many rows that are never trained on, the same ones each time."""
         ...
 
 
 def summed_cross_entropy(model: Transformer, batch: Batch) -> Tensor:
     """Cross-entropy in nats summed over the trained tokens, a float32 scalar."""
-    logits = model(batch.ids, batch.positions, batch.documents)
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=UNTRAINED, reduction="sum"
-    )
+    features = model.features(batch.ids, batch.positions, batch.documents)
+    return summed_vocabulary_loss(features, model.output_weight, batch.labels)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lumilab.errors import MismatchError
-from lumilab.recipe.schema import OptimizerConfig
+from lumilab.recipe.training import OptimizerConfig
 from lumilab.training.muon import Muon
 
 FUSED_DEVICES = ("cpu", "cuda")
@@ -35,6 +35,7 @@ class TrainingOptimizer:
         }
         matrices = [parameter for parameter, name in self.names.items() if is_hidden_matrix(name, parameter)]
         others = [parameter for parameter, name in self.names.items() if not is_hidden_matrix(name, parameter)]
+        self._fused = all(parameter.device.type in FUSED_DEVICES for parameter in self.names)
         self.parts: list[torch.optim.Optimizer] = []
         adamw_groups = [{"params": others, "weight_decay": 0.0}]
         if config.name == "muon":
@@ -47,16 +48,28 @@ class TrainingOptimizer:
                 lr=config.learning_rate,
                 betas=config.betas,
                 eps=config.epsilon,
-                fused=all(parameter.device.type in FUSED_DEVICES for parameter in self.names),
+                fused=self._fused,
             )
         )
         self.peaks = [[group["lr"] for group in part.param_groups] for part in self.parts]
 
-    def step(self, share: float) -> None:
-        """Updates the parameters from their gradients, at this share of the peak learning rates."""
+    def step(self, share: float, refused: Tensor | None = None) -> None:
+        """Updates the parameters from their gradients.
+
+        Args:
+            share: of the peak learning rates.
+            refused: a boolean scalar on the parameters' device: where it is true, nothing changes. Fused optimizers
+                look at it there, so that the host need not wait.
+        """
+        found_inf = None if refused is None else refused.float()
+        if found_inf is not None and not self._fused:
+            if found_inf.item():
+                return
+            found_inf = None
         for part, peaks in zip(self.parts, self.peaks, strict=True):
             for group, peak in zip(part.param_groups, peaks, strict=True):
                 group["lr"] = peak * share
+            part.found_inf = found_inf  # type: ignore[attr-defined]  # the way torch.amp.GradScaler tells it, too
             part.step()
 
     def zero_grad(self) -> None:
@@ -101,7 +114,7 @@ class TrainingOptimizer:
 
 def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     """Whether a parameter is a matrix inside the blocks: neither a norm nor an embedding nor the output layer."""
-    return parameter.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name
+    return parameter.ndim == 2 and "embed_" not in name and "lm_head" not in name
 
 
 def _parameters(part: torch.optim.Optimizer) -> Iterable[nn.Parameter]:

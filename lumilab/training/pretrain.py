@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lumilab.artifact import Artifact
 from lumilab.dataset.belonging import tokenizer_for
-from lumilab.dataset.loader import WindowLoader, open_windows, windows_in_order
+from lumilab.dataset.loader import WindowLoader, boundaries_in_order, open_windows, windows_in_order
 from lumilab.dataset.mixture import Mixture
 from lumilab.dataset.residency import BatchStream, choose_residency, page_locked, parts_needed, token_bytes
 from lumilab.dataset.shards import TokenShards
 from lumilab.dataset.split import TRAIN, VALIDATION
 from lumilab.model import Transformer, initialise
-from lumilab.recipe.schema import ModelConfig, TrainingConfig
+from lumilab.recipe.model import ModelConfig
+from lumilab.recipe.training import TrainingConfig
+from lumilab.training.devices import Devices
 from lumilab.training.hardware import resolve_device
-from lumilab.training.loop import Sampler
-from lumilab.training.objective import UNTRAINED, Batch, summed_cross_entropy
+from lumilab.training.objective import Batch, summed_cross_entropy
+from lumilab.training.run import Sampler
 from lumilab.training.stage import train_stage
 from lumilab.work.context import WorkContext
 
@@ -72,6 +75,10 @@ class NextToken:
         config: batch sizes, mixture, residency, device, and how many validation windows.
         seed: of the order.
 
+    Attributes:
+        window: tokens in each.
+        epoch_steps: steps in which as many windows are seen as there are.
+
     Raises:
         ConfigError: the mixture names a source that the dataset lacks, or its weights cannot be used.
         InputError: there is not one window, or none of a source that has a weight.
@@ -88,12 +95,13 @@ class NextToken:
             sources = open_windows(dataset, TRAIN, page_locked)
         counts = {windows.source: windows.count for windows in sources}
         self.mixture = Mixture.planned(config.mixture, counts, seed, self.window, config.batch_size)
-        loader = WindowLoader(sources, self.mixture, config.batch_size)
+        devices = Devices.of_this_process()
+        loader = WindowLoader(sources, self.mixture, config.batch_size, devices.rank, devices.count)
         parts = parts_needed(device, epoch_tokens) if self.residency == "device" else None
-        self._batches = BatchStream(loader, device, parts=parts)
+        self._batches = BatchStream(loader, device, parts=parts, boundaries=config.document_mask)
+        self.epoch_steps = self.mixture.window_count / config.batch_size
         self._validation = TokenShards.open(dataset, VALIDATION)
         self._config = config
-        self._rows = config.micro_batch_size or config.batch_size
 
     def __enter__(self) -> Self:
         return self
@@ -114,9 +122,9 @@ class NextToken:
             yield f"from step {segment.from_sample // self._config.batch_size:,}: {shares}"
 
     def batch(self, step: int) -> Batch:
-        """The global batch of a step: [batch_size, window]. The coming ones are made in a thread meanwhile."""
+        """This rank's rows of a step's global batch: [rows, window]. The coming ones are made in a thread meanwhile."""
         batch = self._batches.get(step)
-        return Batch(batch.inputs, batch.labels)
+        return Batch(batch.inputs, batch.labels, batch.documents, batch.positions)
 
     def facts(self, first: int, count: int) -> dict[str, float]:
         """The realised mix, where there is more than one source: each one's share of the windows."""
@@ -129,11 +137,13 @@ class NextToken:
         """Cross-entropy summed over the trained tokens."""
         return summed_cross_entropy(model, batch)
 
-    def validation(self) -> Iterator[Batch]:
+    def validation(self, rows: int) -> Iterator[Batch]:
         """Windows evenly spread over the validation split; the last batch is filled up with untrained rows."""
-        for ids, labels in windows_in_order(self._validation, self.window, self._rows, self._config.validation_windows):
-            missing = ((0, self._rows - len(ids)), (0, 0))
-            yield Batch(
-                torch.from_numpy(np.pad(ids, missing)),
-                torch.from_numpy(np.pad(labels, missing, constant_values=UNTRAINED)),
-            )
+        options = (self._validation, self.window, rows, self._config.validation_windows)
+        documents = boundaries_in_order(*options) if self._config.document_mask else repeat(None)
+        for (ids, labels), found in zip(windows_in_order(*options), documents, strict=False):
+            batch = Batch(torch.from_numpy(ids), torch.from_numpy(labels))
+            if found is not None:
+                positions, numbers = torch.from_numpy(found.positions), torch.from_numpy(found.documents)
+                batch = replace(batch, documents=numbers, positions=positions)
+            yield batch.filled(rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from lumilab.recipe.schema import ScheduleConfig
+from lumilab.recipe.training import ScheduleConfig
 
 
 def learning_rate_share(step: int, steps: int, config: ScheduleConfig) -> float:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from lumilab.artifact import Artifact
 from lumilab.model import Transformer
-from lumilab.recipe.schema import TrainingConfig
 from lumilab.recipe.section import identity
+from lumilab.recipe.training import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
-from lumilab.training.checkpoint import publish_checkpoint
-from lumilab.training.loop import Sampler, train
+from lumilab.training.checkpoint import CHECKPOINT, publish_checkpoint
+from lumilab.training.devices import Devices
+from lumilab.training.loop import train
 from lumilab.training.objective import Objective
+from lumilab.training.parallel import whole_model
+from lumilab.training.run import Sampler
 from lumilab.training.states import StateFolder
 from lumilab.work.context import WorkContext
 
@@ -56,17 +59,25 @@ def train_stage(
         "seed": seed,
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    states = StateFolder(target.parent, description, inputs, config.keep_checkpoints)
+    states = StateFolder(target.parent, description, inputs, config.keep_checkpoints, config.go_back)
     progress = train(
         model, objective, config, states, context, seed=seed, sampler=sampler, tokens_per_byte=tokens_per_byte
     )
-    return publish_checkpoint(
-        target,
-        model,
-        config=description,
-        inputs=inputs,
-        tokenizer=tokenizer,
-        files=files,
-        statistics=asdict(progress),
-        eos_id=eos_id,
-    )
+    devices = Devices.of_this_process()
+    whole = whole_model(model, devices, device="cpu")
+
+    def publish() -> None:
+        if whole is not None:
+            publish_checkpoint(
+                target,
+                whole,
+                config=description,
+                inputs=inputs,
+                tokenizer=tokenizer,
+                files=files,
+                statistics=asdict(progress),
+                eos_id=eos_id,
+            )
+
+    devices.together(publish, "publish the checkpoint")
+    return Artifact.open(target, kind=CHECKPOINT)

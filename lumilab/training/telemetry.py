@@ -1,4 +1,4 @@
-"""What a run tells about itself: `log.jsonl`, TensorBoard, and the facts beside the progress bar.
+"""What a run tells about itself: `log.jsonl`, TensorBoard and, where it is asked for, Weights & Biases.
 
 `log.jsonl` has one JSON object a line with "event" (step, validation, sample, skipped) and "step" (steps done). When a
 run goes on from a saved step, what was logged after that step is cut off first, so each step is told once.
@@ -8,32 +8,34 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from lumilab.artifact import write_atomically
-from lumilab.work.progress import format_count
+from lumilab.recipe.training import TrainingConfig
+from lumilab.training.states import StateFolder
+from lumilab.training.wandb_run import WandbRun
 
 LOG_FILE = "log.jsonl"
 BOARD_FOLDER = "tensorboard"
-SMOOTHING = 0.98  # of the smoothed loss: about the mean of the last 50 steps
 
 
 class TrainingLog:
-    """Writes both logs; use it as a context manager.
+    """Writes all logs; use it as a context manager.
 
     Args:
         folder: the run's folder.
         step: steps already done: what was logged beyond it is cut off.
+        wandb: a run of Weights & Biases to log to, too.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, wandb: WandbRun | None = None) -> None:
         self.path = folder / LOG_FILE
         self._earlier = cut_log(self.path, step)
         self._folder = folder
         self._step = step
+        self._wandb = wandb
 
     def __enter__(self) -> Self:
         # TensorBoard takes a second to import; programs that only read checkpoints should not wait for it.
@@ -48,6 +50,8 @@ class TrainingLog:
     ) -> None:
         self._board.close()
         self._file.close()
+        if self._wandb is not None:
+            self._wandb.close(failed=error is not None)
 
     def last(self, event: str) -> dict[str, Any] | None:
         """The last line of that event before this run went on."""
@@ -68,6 +72,37 @@ class TrainingLog:
                 self._board.add_scalar(f"{event}/{name}", value, step)
             elif isinstance(value, str):
                 self._board.add_text(f"{event}/{name}", value, step)
+        if self._wandb is not None:
+            self._wandb.write({f"{event}/{name}": value for name, value in values.items()}, step)
+
+
+class NoLog:
+    """The log of a rank that is not the first: nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def last(self, event: str) -> dict[str, Any] | None:
+        """Nothing."""
+        return None
+
+    def write(self, event: str, step: int, **values: Any) -> None:
+        """Forgets it."""
+
+
+def open_log(states: StateFolder, config: TrainingConfig, step: int) -> TrainingLog:
+    """The logs of a run that goes on after `step` steps.
+
+    Raises:
+        ResourceError: Weights & Biases is asked for and cannot be used.
+    """
+    wandb = None
+    if config.wandb != "off":
+        wandb = WandbRun(states.folder, config.wandb, config.wandb_project, states.config)
+    return TrainingLog(states.folder, step, wandb)
 
 
 def cut_log(path: Path, step: int) -> list[dict[str, Any]]:
@@ -86,46 +121,3 @@ def cut_log(path: Path, step: int) -> list[dict[str, Any]]:
     if len(kept) < len(lines):
         write_atomically(path, b"".join(line for line, _ in kept))
     return [event for _, event in kept]
-
-
-class Meter:
-    """Smoothed loss and speed of a run.
-
-    Args:
-        smoothed: where an earlier part of the run left the smoothed loss.
-    """
-
-    def __init__(self, smoothed: float | None = None) -> None:
-        self.smoothed = smoothed
-        self._started = time.monotonic()
-        self._window_began = self._started
-        self._window_tokens = 0
-        self.tokens_per_second = 0.0
-
-    def count(self, loss: float, tokens: int) -> None:
-        """Takes in one step: its loss per token and the number of tokens the model read."""
-        self.smoothed = loss if self.smoothed is None else SMOOTHING * self.smoothed + (1 - SMOOTHING) * loss
-        self._window_tokens += tokens
-
-    def pause(self, seconds: float) -> None:
-        """Leaves time spent on other things than training out of the speed."""
-        self._window_began += seconds
-
-    def lap(self) -> float:
-        """Tokens per second since the last lap."""
-        now = time.monotonic()
-        self.tokens_per_second = self._window_tokens / max(now - self._window_began, 1e-9)
-        self._window_began, self._window_tokens = now, 0
-        return self.tokens_per_second
-
-    @property
-    def seconds(self) -> float:
-        """Since the meter was made."""
-        return time.monotonic() - self._started
-
-    def facts(self) -> dict[str, str]:
-        """What to show beside the progress bar."""
-        facts = {"loss": f"{self.smoothed:.3f}"} if self.smoothed is not None else {}
-        if self.tokens_per_second:
-            facts["tokens/s"] = format_count(self.tokens_per_second)
-        return facts

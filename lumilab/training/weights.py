@@ -14,12 +14,17 @@ from lumilab.errors import DamageError
 FILE_NAME = "model.safetensors"
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes tensors by name; equal tensors give equal bytes."""
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str] | None = None) -> None:
+    """Writes tensors by name; equal tensors give equal bytes.
+
+    Args:
+        header: one word and its text for the file's header; by default what other readers look for there. (Of several
+            words the library writes the order by chance.)
+    """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     path.touch()
     mode = path.stat().st_mode  # safetensors makes files that only their owner may read
-    safetensors.torch.save_file(whole, path, metadata={"format": "pt"})
+    safetensors.torch.save_file(whole, path, metadata=dict(header or {"format": "pt"}))
     path.chmod(mode)
 
 

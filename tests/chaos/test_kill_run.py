@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import random
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from tiny_pipeline import digests, kill_tree, lumi, start_lumi, write_pipeline
-
-KILLS = 10
+from tiny_pipeline import digests, kill_at_random, lumi, start_lumi, write_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -22,24 +20,19 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, s
     return digests(folder / "run"), time.monotonic() - started
 
 
-def test_killed_ten_times_gives_the_same_digests(tmp_path: Path, uninterrupted: tuple[dict[str, str], float]) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_killed_again_and_again_the_digests_are_the_same(
+    tmp_path: Path, uninterrupted: tuple[dict[str, str], float], kills: int
+) -> None:
     expected, seconds = uninterrupted
-    recipe = write_pipeline(tmp_path)
-    draw = random.Random(2024)
-    run, kills = tmp_path / "run-0", 0
-    while kills < KILLS:
-        process = start_lumi("run", recipe, "--out", run, cwd=tmp_path)
-        # Up to a third of a whole run: the kills land in every stage, as each run goes on where the last was killed.
-        time.sleep(draw.uniform(0.02, 0.35) * seconds)
-        if process.poll() is None:
-            kill_tree(process.pid)
-            process.communicate()
-            kills += 1
-        else:  # it got to its end before the knife came: the next kills hit a new run
-            assert process.returncode == 0, process.communicate()[0]
-            process.communicate()
-            check_whole(run, expected)
-            run = tmp_path / f"run-{kills}"
+    recipe, run = write_pipeline(tmp_path), tmp_path / "run"
+
+    def finished() -> None:
+        check_whole(run, expected)
+        shutil.rmtree(run)  # the next kills hit a new run
+
+    # Up to a third of a whole run: the kills land in every stage, as each run goes on where the last was killed.
+    kill_at_random("run", recipe, "--out", run, cwd=tmp_path, kills=kills, seconds=seconds / 3, finished=finished)
     lumi("run", recipe, "--out", run, cwd=tmp_path, check=0)
     check_whole(run, expected)
 

@@ -197,3 +197,22 @@ def test_another_dataset_is_not_overwritten(place: Path) -> None:
     with pytest.raises(MismatchError, match="in the way"):
         repack(place / "dataset", place / "two", place / "dataset", quiet_context()[0])
     assert Artifact.open(place / "dataset").digest == before
+
+
+def test_a_dataset_with_other_windows_is_not_taken_for_the_result(place: Path) -> None:
+    config = CONFIG.model_copy(update={"window": 16})
+    corpus, one = Artifact.open(place / "corpus"), Artifact.open(place / "one")
+    build_dataset(config, 1, corpus, one, place / "narrow", quiet_context()[0])
+    repack(place / "dataset", place / "two", place / "new", quiet_context()[0])
+    with pytest.raises(MismatchError, match="in the way"):
+        repack(place / "narrow", place / "two", place / "new", quiet_context()[0])
+    assert repack(place / "dataset", place / "two", place / "new", quiet_context()[0]).path == place / "new"
+
+
+def test_a_folder_that_is_no_dataset_is_seen_before_the_work(place: Path) -> None:
+    (place / "mine").mkdir()
+    (place / "mine/notes.txt").write_text("mine")
+    before = listing(place)
+    with pytest.raises(ConfigError, match="no dataset"):
+        repack(place / "dataset", place / "two", place / "mine", quiet_context()[0])
+    assert listing(place) == before

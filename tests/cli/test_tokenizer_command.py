@@ -124,6 +124,21 @@ def test_yes_deletes(place: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_deleting_by_a_link_deletes_the_tokenizer_and_what_a_killed_deletion_left(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "t", tmp_path / "t")
+    shutil.copytree(place / "t", tmp_path / ".t.replaced-1")
+    (tmp_path / "link").symlink_to(tmp_path / "t")
+    assert "is deleted" in lumi("delete", tmp_path / "link", given="YES\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_standard_input_that_is_no_text_is_said_to_be_none(place: Path) -> None:
+    command = [sys.executable, "-m", "lumilab", "tokenizer", "encode", str(place / "t")]
+    done = subprocess.run(command, input=b"abc \xff", capture_output=True, check=False)
+    assert done.returncode == 3
+    assert "not UTF-8 text. Where: standard input, byte 4" in done.stderr.decode()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "word"),
     [

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_model import SHAPES, VOCABULARY, made
+from tiny_model import ALL_SHAPES, OTHER_SHAPES, SHAPES, VOCABULARY, made
 
 from lumilab.model.blockwise import BLOCK, blockwise_causal_attention
 from lumilab.model.transformer import document_mask, document_positions
@@ -72,9 +72,9 @@ def test_no_token_sees_a_later_one() -> None:
     assert not torch.equal(before[:, 100:], after[:, 100:])
 
 
-@pytest.mark.parametrize("name", ["qwen3", "llama"])
+@pytest.mark.parametrize("name", ["qwen3", "llama-llama3", *OTHER_SHAPES])
 def test_documents_in_one_row_are_as_if_alone(name: str) -> None:
-    model = made(SHAPES[name])
+    model = made(ALL_SHAPES[name])
     draw = torch.Generator().manual_seed(4)
     rows = [[5, 1, 30], [20, 16]]
     texts = [[torch.randint(0, VOCABULARY, (length,), generator=draw) for length in row] for row in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_model import QWEN3, SHAPES, VOCABULARY, made
+from tiny_model import ALL_SHAPES, OTHER_SHAPES, QWEN3, VOCABULARY, made
 
 from lumilab.errors import InputError
 from lumilab.model import KVCache
@@ -14,24 +14,25 @@ def tokens(rows: int, length: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, VOCABULARY, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", ["qwen3", "qwen3-multi-query", "llama"])
+@pytest.mark.parametrize("name", ["qwen3", "qwen3-multi-query", "llama-yarn", *OTHER_SHAPES])
 @pytest.mark.parametrize("pieces", [[12, 1, 1, 1], [1] * 6, [5, 7, 1, 3]])
 @torch.no_grad()
 def test_pieces_through_the_cache_equal_the_whole(name: str, pieces: list[int]) -> None:
-    model = made(SHAPES[name])
+    model = made(ALL_SHAPES[name])
     ids = tokens(2, sum(pieces))
-    cache = KVCache(SHAPES[name], batch=2, capacity=sum(pieces))
+    cache = KVCache(ALL_SHAPES[name], batch=2, capacity=sum(pieces))
     parts = [model(part, cache=cache) for part in ids.split(pieces, dim=1)]
     torch.testing.assert_close(torch.cat(parts, dim=1), model(ids), atol=1e-5, rtol=0)
     assert cache.lengths == [sum(pieces)] * 2
 
 
+@pytest.mark.parametrize("name", ["qwen3", "llama-biased", "gpt2", "of-no-family", "of-no-family-rotary"])
 @torch.no_grad()
-def test_rows_of_different_lengths_share_a_cache() -> None:
-    model = made(QWEN3)
+def test_rows_of_different_lengths_share_a_cache(name: str) -> None:
+    model = made(ALL_SHAPES[name])
     prompts = [tokens(1, 3, seed=1), tokens(1, 9, seed=2)]
     padded = torch.cat([torch.nn.functional.pad(prompt, (0, 9 - prompt.shape[1])) for prompt in prompts])
-    cache = KVCache(QWEN3, batch=2, capacity=16)
+    cache = KVCache(ALL_SHAPES[name], batch=2, capacity=16)
     model(padded, cache=cache)
     cache.truncate([3, 9])
     following = [tokens(2, 1, seed=seed) for seed in (3, 4, 5)]

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
-from tiny_model import QWEN3, SHAPES, VOCABULARY
+from tiny_model import ALL_SHAPES, GPT2, OTHER_SHAPES, QWEN3, SHAPES, VOCABULARY
 
-from lumilab.model import Transformer, count_parameters, hf_config, initialise, parameter_shapes
-from lumilab.recipe.schema import ModelConfig
+from lumilab.model import Transformer, count_parameters, family_of, hf_config, initialise, parameter_shapes
+from lumilab.model.families import obstacles
+from lumilab.recipe.model import ModelConfig
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", ALL_SHAPES)
 def test_computed_names_and_shapes_are_the_models(name: str) -> None:
-    model = Transformer(SHAPES[name], VOCABULARY)
+    model = Transformer(ALL_SHAPES[name], VOCABULARY)
     stored = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    assert list(stored.items()) == list(parameter_shapes(SHAPES[name], VOCABULARY).items())
-    assert count_parameters(SHAPES[name], VOCABULARY) == sum(parameter.numel() for parameter in model.parameters())
+    assert list(stored.items()) == list(parameter_shapes(ALL_SHAPES[name], VOCABULARY).items())
+    assert count_parameters(ALL_SHAPES[name], VOCABULARY) == sum(parameter.numel() for parameter in model.parameters())
 
 
 def test_the_count_of_a_published_shape() -> None:
@@ -26,6 +28,33 @@ def test_the_count_of_a_published_shape() -> None:
         layers=28, width=1024, heads=16, kv_heads=8, head_dim=128, feed_forward=3072, context=40_960, rope_theta=1e6
     )
     assert count_parameters(config, 151_936) == 596_049_920
+
+
+@pytest.mark.parametrize(
+    ("layers", "width", "heads", "published"),
+    [(12, 768, 12, 124_439_808), (24, 1024, 16, 354_823_168), (36, 1280, 20, 774_030_080)],
+)
+def test_the_counts_of_gpt2(layers: int, width: int, heads: int, published: int) -> None:
+    """As transformers counts the released models; the paper's table 2 has them too small, as its authors say."""
+    shape = {"layers": layers, "width": width, "heads": heads, "kv_heads": heads, "head_dim": 64}
+    config = GPT2.model_copy(update=shape | {"feed_forward": 4 * width, "context": 1024})
+    assert count_parameters(config, 50_257) == published
+
+
+def test_the_family_of_a_shape_and_what_is_in_the_way_of_others() -> None:
+    for name, config in SHAPES.items():
+        assert family_of(config) == name.partition("-")[0]
+    assert [family_of(config) for config in OTHER_SHAPES.values()] == ["gpt2", "gpt2", None, None]
+    with pytest.raises(ValueError, match="none of the families"):
+        hf_config(OTHER_SHAPES["of-no-family"], VOCABULARY, bos_id=1, eos_id=2, pad_id=0)
+    assert list(obstacles(OTHER_SHAPES["of-no-family-rotary"], "qwen3")) == [
+        "norm=layernorm (qwen3 has rmsnorm)",
+        "feed_forward_bias=True (qwen3 has False)",
+    ]
+    assert list(obstacles(QWEN3, "gpt2"))[:2] == [
+        "activation=swiglu (gpt2 has gelu or gelu_tanh)",
+        "head_dim=16 (gpt2 has width / heads = 12)",
+    ]
 
 
 def test_the_config_names_both_generations_of_the_rotary_base() -> None:
@@ -53,16 +82,18 @@ def test_first_weights_depend_on_the_seed_alone() -> None:
     assert torch.equal(torch.get_rng_state(), built), "initialising must not draw from the global generator"
 
 
-def test_first_weights_have_the_deviations_they_should() -> None:
-    config = ModelConfig(layers=8, width=256, heads=4, kv_heads=2, head_dim=64, feed_forward=768)
+@pytest.mark.parametrize("change", [{}, {"norm": "layernorm", "attention_bias": True, "positions": "learned"}])
+def test_first_weights_have_the_deviations_they_should(change: dict[str, Any]) -> None:
+    config = ModelConfig(layers=8, width=256, heads=4, kv_heads=2, head_dim=64, feed_forward=768, **change)
     for name, parameter in initialise(Transformer(config, 1_000), 0).named_parameters():
         if parameter.ndim == 1:
-            assert torch.equal(parameter, torch.ones_like(parameter))
+            expected = torch.zeros_like(parameter) if name.endswith("bias") else torch.ones_like(parameter)
+            assert torch.equal(parameter, expected)
         else:
             residual = name.endswith(("o_proj.weight", "down_proj.weight"))
-            expected = 0.02 / math.sqrt(16) if residual else 0.02
-            assert parameter.std().item() == pytest.approx(expected, rel=0.02)
-            assert abs(parameter.mean().item()) < expected / 50
+            deviation = 0.02 / math.sqrt(16) if residual else 0.02
+            assert parameter.std().item() == pytest.approx(deviation, rel=0.02)
+            assert abs(parameter.mean().item()) < deviation / 50
 
 
 def test_first_loss_is_that_of_a_uniform_guess() -> None:

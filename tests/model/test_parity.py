@@ -8,7 +8,7 @@ from tiny_model import SHAPES, VOCABULARY, made
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 
 from lumilab.model import Transformer, hf_config
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
 
 
 def theirs(model: Transformer, config: ModelConfig) -> PreTrainedModel:

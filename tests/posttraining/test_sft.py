@@ -23,7 +23,8 @@ from lumilab.posttraining.messages import ASSISTANT, USER, Message
 from lumilab.posttraining.sft import AnswerTokens, sft
 from lumilab.posttraining.template import render, render_prompt
 from lumilab.recipe.conversations import ConversationsConfig, MessagesConversations
-from lumilab.recipe.schema import OptimizerConfig, SamplingConfig, TrainingConfig
+from lumilab.recipe.schema import SamplingConfig
+from lumilab.recipe.training import OptimizerConfig, TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.objective import UNTRAINED, summed_cross_entropy
@@ -157,7 +158,7 @@ def test_a_batch_is_a_function_of_seed_and_step(conversations: Artifact, tokeniz
 
 def test_validation_batches_have_one_shape_and_the_right_tokens(conversations: Artifact, tokenizer: Tokenizer) -> None:
     config = CONFIG.model_copy(update={"validation_windows": 1000})
-    batches = list(AnswerTokens(conversations, WINDOW, config, 5, tokenizer.pad_id).validation())
+    batches = list(AnswerTokens(conversations, WINDOW, config, 5, tokenizer.pad_id).validation(3))
     assert {tuple(batch.ids.shape) for batch in batches} == {(3, WINDOW)}
     assert sum(batch.trained for batch in batches) == int(Examples.open(conversations, "validation").trained.sum())
 
@@ -183,7 +184,7 @@ def test_it_learns_to_answer(tuned: Artifact, base: Artifact, conversations: Art
 
     def validation_loss(model: Transformer) -> float:
         with torch.no_grad():
-            return sum(float(objective.loss(model, batch)) for batch in objective.validation())
+            return sum(float(objective.loss(model, batch)) for batch in objective.validation(3))
 
     assert validation_loss(load_model(tuned).model) < 0.7 * validation_loss(load_model(base).model)
 

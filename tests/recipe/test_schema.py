@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from lumilab.recipe import Recipe, identity, load_recipe
 from lumilab.recipe import schema as schema_module
 from lumilab.recipe.corpus import PythonSource
-from lumilab.recipe.schema import OptimizerConfig, TrainingConfig
 from lumilab.recipe.section import Section, runtime, setting
+from lumilab.recipe.training import OptimizerConfig, TrainingConfig
 
 SECTIONS = [
     value

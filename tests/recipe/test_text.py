@@ -64,12 +64,21 @@ def test_a_word_that_is_not_yaml_is_itself(word: str) -> None:
     assert value_of(word) in (word, yaml.safe_load('{"What\'s this": a}'))
 
 
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 plain = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(10**30), 10**30)
     | st.floats(allow_nan=False)
-    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    # PyYAML, which writes for YAML 1.1, puts no quotes around what is a number in 1.2 alone, such as 0E0.
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20).filter(lambda text: not is_number(text)),
     lambda inner: st.lists(inner, max_size=4),
     max_leaves=10,
 )

@@ -176,6 +176,23 @@ def test_models_of_sentencepiece(tmp_path: Path, kind: str, prefix: bool) -> Non
         assert "▁" in text or tokenizer.decode(tokenizer.encode(text)) == text
 
 
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_pieces_that_a_user_defined(tmp_path: Path, kind: str) -> None:
+    """As Gemma has them: runs of spaces, line breaks and tags, no space before the text."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES), model_writer=model, model_type=kind, vocab_size=400, byte_fallback=True,
+        hard_vocab_limit=False, normalization_rule_name="identity", remove_extra_whitespaces=False,
+        add_dummy_prefix=False, minloglevel=2, user_defined_symbols=["▁▁", "▁▁▁", "\n\n", "<table>"],
+    )  # fmt: skip
+    (tmp_path / "m.model").write_bytes(model.getvalue())
+    tokenizer = taken(tmp_path / "m.model", tmp_path / "t")
+    theirs = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    for text in ("the  quick", "  two", "x\n\ny", "hello<table>world", "<table>", "a   b    c", " one"):
+        assert tokenizer.encode(text) == theirs.encode(text), text
+        assert tokenizer.decode(theirs.encode(text)) == theirs.decode(theirs.encode(text)) == text
+
+
 # --- roles -----------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from lumilab.artifact import Artifact
@@ -118,3 +119,54 @@ def test_a_lone_surrogate_is_refused_by_place(tokenizer: Tokenizer) -> None:
         tokenizer.encode_batch(["fine", "ab\ud800"])
     assert "text 1" in str(error.value)
     assert "character 2" in str(error.value)
+
+
+# --- other ways to spell ---------------------------------------------------------------------------------------------
+
+
+def word_tokenizer(model: models.Model, decoder: decoders.Decoder | None) -> tokenizers.Tokenizer:
+    backend = tokenizers.Tokenizer(model)
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    if decoder is not None:
+        backend.decoder = decoder
+    return backend
+
+
+WORDS = ["hello", "world", "hi"]
+SUFFIXED = {"h": 0, "i</w>": 1, "hi</w>": 2, "o</w>": 3}
+
+
+@pytest.mark.parametrize(
+    ("backend", "text"),
+    [
+        (
+            word_tokenizer(
+                models.WordPiece({"[UNK]": 0, "he": 1, "##llo": 2, "world": 3}, unk_token="[UNK]"),
+                decoders.WordPiece(cleanup=False),
+            ),
+            "hello world",
+        ),
+        (word_tokenizer(models.WordLevel({w: n for n, w in enumerate(WORDS)}, unk_token="hi"), None), "hello world hi"),
+        (
+            word_tokenizer(models.BPE(SUFFIXED, [("h", "i</w>")], end_of_word_suffix="</w>"), decoders.BPEDecoder()),
+            "hi hi",
+        ),
+    ],
+    ids=["WordPiece", "WordLevel", "BPE with a suffix"],
+)
+def test_vocabularies_that_write_no_spaces(backend: tokenizers.Tokenizer, text: str) -> None:
+    ours = Tokenizer(backend.to_str())
+    ids = ours.encode(text)
+    assert ids == backend.encode(text).ids
+    assert ours.decode(ids) == backend.decode(ids) == text
+
+
+def test_a_tokenizer_that_cannot_encode_a_text_says_so() -> None:
+    ours = Tokenizer(word_tokenizer(models.WordLevel({"hello": 0}, unk_token="[UNK]"), None).to_str())
+    with pytest.raises(InputError, match="cannot encode a text"):
+        ours.encode("goodbye")
+
+
+def test_a_tokenizer_without_tokens_is_refused() -> None:
+    with pytest.raises(InputError, match="no tokens"):
+        Tokenizer(tokenizers.Tokenizer(models.BPE()).to_str())

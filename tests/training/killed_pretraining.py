@@ -1,9 +1,10 @@
 """A process that is killed: pretrains again and again in a child, with SIGKILL at random moments, until it is done.
 
-Arguments: the folder of the dataset, that of the tokenizer, the target, the configuration as JSON (logging every step)
-and the seed of the moments. A moment is some steps of headway, none to six, and a random part of a step's time or so.
-The parent trains once itself, beside the target, so that all is imported and warm; then it forks a child for each
-attempt, so that a kill costs a fraction of a second. Prints the number of kills.
+Arguments: the folder of the dataset, that of the tokenizer, a folder to work in, the configuration as JSON (logging
+every step), the seed of the moments, and how many kills there must be. A moment is some steps of headway, none to six,
+and a random part of a step's time or so. Runs are made in `killed-0`, `killed-1`, ... until there were enough kills.
+The parent trains once itself, in `undisturbed`, so that all is imported and warm; then it forks a child for each
+attempt, so that a kill costs a fraction of a second. Prints the number of kills and of runs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tiny_corpus import quiet_context
 from tiny_model import QWEN3
 
 from lumilab.artifact import Artifact
-from lumilab.recipe.schema import TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 from lumilab.training.pretrain import pretrain
 
 
@@ -65,23 +66,32 @@ def ends_within(child: int, log: Path, headway: int, seconds: float) -> bool:
     return False
 
 
-def main(dataset: str, tokenizer: str, target: str, config: str, seed: str) -> None:
-    """Kills until a child ends by itself."""
-    draw = random.Random(int(seed))
-    settings = TrainingConfig.model_validate(json.loads(config))
-    inputs = Artifact.open(Path(dataset)), Artifact.open(Path(tokenizer))
-    pretrain(settings, QWEN3, 3, *inputs, Path(target).parents[1] / "undisturbed" / "final", quiet_context()[0])
+def kills_until_done(
+    inputs: tuple[Artifact, Artifact], target: Path, settings: TrainingConfig, draw: random.Random
+) -> int:
+    """Kills until a child ends by itself; how often that was."""
     kills = 0
     while True:
-        child = attempt(*inputs, Path(target), settings)
-        if ends_within(child, Path(target).parent / "log.jsonl", draw.randint(0, 6), draw.uniform(0, 0.05)):
-            break
+        child = attempt(*inputs, target, settings)
+        if ends_within(child, target.parent / "log.jsonl", draw.randint(0, 6), draw.uniform(0, 0.05)):
+            return kills
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         kills += 1
         if kills > 100:
             raise SystemExit("a hundred kills and no end: the run makes no headway")
-    sys.stdout.write(str(kills))
+
+
+def main(dataset: str, tokenizer: str, folder: str, config: str, seed: str, wanted: str) -> None:
+    """Trains undisturbed, then with kills until there were enough."""
+    draw, kills, runs = random.Random(int(seed)), 0, 0
+    settings = TrainingConfig.model_validate(json.loads(config))
+    inputs = Artifact.open(Path(dataset)), Artifact.open(Path(tokenizer))
+    pretrain(settings, QWEN3, 3, *inputs, Path(folder) / "undisturbed" / "final", quiet_context()[0])
+    while kills < int(wanted):
+        kills += kills_until_done(inputs, Path(folder) / f"killed-{runs}" / "final", settings, draw)
+        runs += 1
+    sys.stdout.write(f"{kills} {runs}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from lumilab.artifact import Artifact, ArtifactBuilder
 from lumilab.errors import DamageError, InputError, MismatchError
 from lumilab.model import Transformer
-from lumilab.recipe.schema import ModelConfig
+from lumilab.recipe.model import ModelConfig
 from lumilab.recipe.section import identity
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model, publish_checkpoint

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lumilab.errors import ResourceError
-from lumilab.recipe.schema import TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 from lumilab.training import hardware
 from lumilab.training.hardware import Hardware, cpp_compiler, repeatable, resolve, resolve_device, resolve_dtype
 

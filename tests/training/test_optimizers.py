@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from lumilab.errors import MismatchError
 from lumilab.model import Transformer
-from lumilab.recipe.schema import OptimizerConfig
+from lumilab.recipe.training import OptimizerConfig
 from lumilab.training.muon import Muon, orthogonalise
 from lumilab.training.objective import summed_cross_entropy
 from lumilab.training.optimizers import TrainingOptimizer, is_hidden_matrix

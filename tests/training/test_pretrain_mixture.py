@@ -16,7 +16,7 @@ from lumilab.artifact import Artifact
 from lumilab.dataset.pack import build_dataset
 from lumilab.errors import ConfigError, Interrupted, ResourceError
 from lumilab.recipe.dataset import DatasetConfig
-from lumilab.recipe.schema import TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 from lumilab.training.pretrain import NextToken, pretrain
 
 PHASES = [{"weights": {"a": 0.5, "b": 0.25, "c": 0.25}, "tokens": 24 * 40}, {"weights": {"a": 0.1, "c": 0.9}}]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import optimization
 
-from lumilab.recipe.schema import ScheduleConfig
+from lumilab.recipe.training import ScheduleConfig
 from lumilab.training.schedules import learning_rate_share
 
 NAMES = ("cosine", "linear", "wsd", "constant")
@@ -54,3 +56,18 @@ def test_shapes_at_points_worked_out_by_hand() -> None:
     assert learning_rate_share(80, 100, stable) == 1.0
     assert [learning_rate_share(step, 100, stable) for step in (90, 95, 99)] == pytest.approx([0.5, 0.25, 0.05])
     assert {learning_rate_share(step, 50, ScheduleConfig(name="constant", **half)) for step in range(50)} == {1.0}
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear", "wsd"])
+def test_after_the_warm_up_shares_are_those_of_transformers_schedules(name: str) -> None:
+    """Theirs warm up from 0 at the first step, ours from 1 / warmup: a step earlier, the same line."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = {
+        "cosine": lambda: optimization.get_cosine_schedule_with_warmup(optimizer, 20, 200),
+        "linear": lambda: optimization.get_linear_schedule_with_warmup(optimizer, 20, 200),
+        "wsd": lambda: optimization.get_wsd_schedule(optimizer, 20, 50, num_stable_steps=130, decay_type="linear"),
+    }[name]().lr_lambdas[0]
+    config = ScheduleConfig(name=name, warmup=0.1, minimum=0.0, decay=0.25)
+    ours = [learning_rate_share(step, 200, config) for step in range(200)]
+    assert ours[20:] == pytest.approx([theirs(step) for step in range(20, 200)], abs=1e-12)
+    assert ours[:20] == pytest.approx([theirs(step + 1) for step in range(20)], abs=1e-12)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,20 +17,38 @@ from tiny_training import CONFIG, Counting, changed, fresh_model, states_in
 
 from lumilab.artifact import Artifact
 from lumilab.errors import DamageError, MismatchError, ResourceError
-from lumilab.model import Transformer
+from lumilab.recipe.training import TrainingConfig
+from lumilab.training.devices import ALONE
+from lumilab.training.learner import Learner
 from lumilab.training.objective import summed_cross_entropy
-from lumilab.training.optimizers import TrainingOptimizer
+from lumilab.training.parallel import DistributedLoss, LossModule
 from lumilab.training.states import Progress
+from lumilab.training.step import take_step
 
 
-def trained(steps: int = 2) -> tuple[Transformer, TrainingOptimizer]:
-    model = fresh_model()
-    optimizer = TrainingOptimizer(model, CONFIG.optimizer, torch.float32)
+def fresh(config: TrainingConfig = CONFIG) -> Learner:
+    return Learner(fresh_model(), config, torch.float32)
+
+
+def trained(steps: int = 2, config: TrainingConfig = CONFIG) -> Learner:
+    learner = fresh(config)
+    loss_of = DistributedLoss(LossModule(learner.model, summed_cross_entropy), "one")
     for step in range(steps):
-        optimizer.zero_grad()
-        summed_cross_entropy(model, Counting().batch(step)).backward()
-        optimizer.step(1.0)
-    return model, optimizer
+        take_step(learner, loss_of, Counting().batch(step), step, 1.0, ALONE, rows=None, clip=1.0)
+    return learner
+
+
+def same_tensors(one: Learner, other: Learner) -> bool:
+    groups, others = one.tensors(), other.tensors()
+    return groups.keys() == others.keys() and all(
+        torch.equal(tensor, others[group][name])
+        for group, tensors in groups.items()
+        for name, tensor in tensors.items()
+    )
+
+
+def quietly(told: str) -> None:
+    pytest.fail(f"nothing was to be said, but: {told}")
 
 
 def draws() -> list[float]:
@@ -43,22 +60,20 @@ def folders(path: Path) -> list[str]:
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
-    states, (model, optimizer) = states_in(tmp_path), trained()
+    config = changed(ema={"decay": 0.9})
+    states, learner = states_in(tmp_path, config), trained(config=config)
     progress = Progress(step=2, tokens=99, skipped=1, validation_loss=3.5, validated_step=2, best_loss=3.5, best_step=2)
-    states.save(model, optimizer, progress)
+    states.save(learner, progress)
     following = draws()
-    again = fresh_model()
-    restored = TrainingOptimizer(again, CONFIG.optimizer, torch.float32)
-    assert states.restore(again, restored) == progress
+    again = fresh(config)
+    assert not same_tensors(learner, again)
+    assert states.restore(again, quietly) == progress
     assert draws() == following
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[name])
-    for name, tensor in optimizer.state_dict().items():
-        assert torch.equal(tensor, restored.state_dict()[name])
+    assert same_tensors(learner, again)
 
 
 def test_a_new_folder_has_nothing_to_restore(tmp_path: Path) -> None:
-    assert states_in(tmp_path).restore(*trained()) is None
+    assert states_in(tmp_path).restore(fresh(), quietly) is None
 
 
 def test_a_state_of_one_moment_has_one_digest(tmp_path: Path) -> None:
@@ -67,7 +82,9 @@ def test_a_state_of_one_moment_has_one_digest(tmp_path: Path) -> None:
         torch.manual_seed(0)
         random.seed(0)
         np.random.seed(0)
-        digests.add(states_in(tmp_path / name).save(*trained(), Progress(step=2)).digest)
+        states = states_in(tmp_path / name)
+        states.save(trained(), Progress(step=2))
+        digests.add(states.at(2).digest)
     assert len(digests) == 1
 
 
@@ -75,7 +92,7 @@ def test_the_newest_stay_and_the_best_always(tmp_path: Path) -> None:
     states, parts = states_in(tmp_path, changed(keep_checkpoints=2)), trained()
     for step in (10, 20, 30, 40):
         best = 10 if step < 40 else 40
-        states.save(*parts, Progress(step=step, best_loss=1.0, best_step=best))
+        states.save(parts, Progress(step=step, best_loss=1.0, best_step=best))
         assert (tmp_path / "latest").read_text() == f"step_{step:06d}\n"
         assert (tmp_path / "best").read_text() == f"step_{best:06d}\n"
         expected = {10: [10], 20: [10, 20], 30: [10, 20, 30], 40: [30, 40]}[step]
@@ -85,17 +102,19 @@ def test_the_newest_stay_and_the_best_always(tmp_path: Path) -> None:
 def test_keeping_one_never_leaves_none(tmp_path: Path) -> None:
     states, parts = states_in(tmp_path, changed(keep_checkpoints=1)), trained()
     for step in (1, 2, 3):
-        states.save(*parts, Progress(step=step))
+        states.save(parts, Progress(step=step))
         assert folders(tmp_path) == ["latest", f"step_{step:06d}"]
         assert not list(Artifact.open(tmp_path / f"step_{step:06d}").problems())
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "optimizer.safetensors", "control.safetensors", "state.json", "manifest.json"]
+)
 @pytest.mark.parametrize("harm", ["flip", "cut", "remove"])
 def test_a_damaged_newest_state_is_reported_not_skipped(tmp_path: Path, name: str, harm: str) -> None:
     states, parts = states_in(tmp_path), trained()
     for step in (1, 2):
-        states.save(*parts, Progress(step=step))
+        states.save(parts, Progress(step=step))
     path = tmp_path / "step_000002" / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -104,47 +123,65 @@ def test_a_damaged_newest_state_is_reported_not_skipped(tmp_path: Path, name: st
     else:
         path.write_bytes(data if harm == "flip" else data[:-1])
     with pytest.raises(DamageError) as error:
-        states.restore(*trained())
+        states.restore(fresh(), quietly)
     assert error.value.exit_code == 4
     assert "step_000002" in str(error.value)
-    assert "delete the folder step_000002 and run again to go on from step_000001" in str(error.value)
-    shutil.rmtree(tmp_path / "step_000002")
-    progress = states.restore(*trained())
+    assert "run again with pretrain.go_back=true to go on from step_000001" in str(error.value)
+    told: list[str] = []
+    progress = replace(states, go_back=True).restore(fresh(), told.append)
     assert progress is not None and progress.step == 1
+    assert len(told) == 1 and "Passing over a damaged state" in told[0]
+    assert folders(tmp_path) == ["latest", "step_000001", "step_000002.damaged"]
+    assert (tmp_path / "latest").read_text() == "step_000001\n"
+
+
+def test_going_back_passes_over_every_damaged_state_but_never_begins_anew(tmp_path: Path) -> None:
+    states, parts = states_in(tmp_path, changed(keep_checkpoints=3, go_back=True)), trained()
+    for step in (1, 2, 3):
+        states.save(parts, Progress(step=step))
+    for step in (2, 3):
+        (tmp_path / f"step_00000{step}" / "state.json").unlink()
+    progress = states.restore(fresh(), [].append)
+    assert progress is not None and progress.step == 1
+    (tmp_path / "step_000001" / "state.json").unlink()
+    with pytest.raises(DamageError, match="start this training anew"):
+        states.restore(fresh(), quietly)
+    assert (tmp_path / "step_000001").exists()
 
 
 def test_a_damaged_only_state_says_that_training_starts_anew(tmp_path: Path) -> None:
     states = states_in(tmp_path)
-    states.save(*trained(), Progress(step=3))
+    states.save(trained(), Progress(step=3))
     (tmp_path / "step_000003" / "state.json").write_text("{}")
     with pytest.raises(DamageError, match="start this training anew"):
-        states.restore(*trained())
+        states.restore(fresh(), quietly)
 
 
 def test_states_of_another_configuration_or_input_are_refused(tmp_path: Path) -> None:
     states = states_in(tmp_path)
-    artifact = states.save(*trained(), Progress(step=1))
+    states.save(trained(), Progress(step=1))
+    artifact = states.at(1)
     with pytest.raises(MismatchError, match="setting training differs"):
-        states_in(tmp_path, changed(steps=13)).restore(*trained())
+        states_in(tmp_path, changed(steps=13)).restore(fresh(), quietly)
     with pytest.raises(MismatchError, match="input dataset differs"):
-        replace(states, inputs={"dataset": artifact}).restore(*trained())
+        replace(states, inputs={"dataset": artifact}).restore(fresh(), quietly)
 
 
 def test_runtime_settings_may_change_between_runs(tmp_path: Path) -> None:
-    states_in(tmp_path).save(*trained(), Progress(step=1))
+    states_in(tmp_path).save(trained(), Progress(step=1))
     other = changed(validate_every=3, checkpoint_every=2, keep_checkpoints=5, log_every=7, time_limit="1h")
-    progress = states_in(tmp_path, other).restore(*trained())
+    progress = states_in(tmp_path, other).restore(fresh(), quietly)
     assert progress is not None and progress.step == 1
 
 
 def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
     states = states_in(tmp_path)
-    states.save(*trained(), Progress(step=1))
+    states.save(trained(), Progress(step=1))
     for name in (".step_000002.building-1", ".step_000000.removed-1"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").write_bytes(b"half")
     (tmp_path / ".latest.77").write_text("step_")
-    states.restore(*trained())
+    states.restore(fresh(), quietly)
     assert folders(tmp_path) == ["latest", "step_000001"]
 
 
@@ -164,9 +201,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_leaves_the_last_state_whole(small_disk: Path) -> None:
     states, parts = states_in(small_disk), trained()
-    states.save(*parts, Progress(step=1))
+    states.save(parts, Progress(step=1))
     with pytest.raises(ResourceError, match="disk is full"):
-        states.save(*parts, Progress(step=2))
+        states.save(parts, Progress(step=2))
     assert folders(small_disk) == ["latest", "step_000001"]
-    progress = states.restore(*trained())
+    progress = states.restore(fresh(), quietly)
     assert progress is not None and progress.step == 1

@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumilab.training.telemetry import Meter, TrainingLog, cut_log
+from lumilab.training.meter import Meter
+from lumilab.training.step import Figures
+from lumilab.training.telemetry import TrainingLog, cut_log
 from lumilab.training.time_limit import TimeLimit, parse_duration
+
+
+def figures(loss: float, tokens: int, skipped: bool = False) -> Figures:
+    return Figures(step=0, tokens=tokens, share=1.0, loss=loss, norm=0.5, trained=tokens, skipped=skipped)
 
 
 def lines(path: Path) -> list[int]:
@@ -59,7 +65,7 @@ def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
 def test_the_smoothed_loss_lies_between_the_losses(losses: list[float]) -> None:
     meter = Meter()
     for loss in losses:
-        meter.count(loss, 10)
+        meter.count(figures(loss, 10))
     assert meter.smoothed is not None
     assert min(losses) - 1e-9 <= meter.smoothed <= max(losses) + 1e-9
 
@@ -67,28 +73,56 @@ def test_the_smoothed_loss_lies_between_the_losses(losses: list[float]) -> None:
 def test_smoothing_goes_on_where_it_was() -> None:
     whole, first = Meter(), Meter()
     for loss in (5.0, 4.0):
-        whole.count(loss, 1)
-        first.count(loss, 1)
+        whole.count(figures(loss, 1))
+        first.count(figures(loss, 1))
     second = Meter(first.smoothed)
     for loss in (3.0, 2.0):
-        whole.count(loss, 1)
-        second.count(loss, 1)
+        whole.count(figures(loss, 1))
+        second.count(figures(loss, 1))
     assert second.smoothed == whole.smoothed
 
 
 def test_speed_counts_tokens_and_leaves_pauses_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    meter = Meter()
-    meter.count(1.0, 600)
+    meter = Meter(learning_rate=0.002)
+    meter.count(figures(1.0, 600))
     now[0] += 5
     meter.pause(2)
     assert meter.lap() == pytest.approx(200)
     now[0] += 1
-    meter.count(1.0, 50)
-    assert meter.lap() == pytest.approx(50)
+    meter.count(figures(1.0, 50))
+    assert meter.lap({"wiki": 0.75, "code": 0.25}) == pytest.approx(50)
     assert meter.seconds == 6
-    assert meter.facts() == {"loss": "1.000", "tokens/s": "50"}
+    facts = meter.facts()
+    assert facts.pop("memory").endswith("B")
+    assert facts == {
+        "loss": "1.000",
+        "smoothed": "1.000",
+        "tokens/s": "50",
+        "MFU": "unknown",
+        "gradient": "0.50",
+        "lr": "0.002",
+        "wiki": "75 %",
+        "code": "25 %",
+    }
+
+
+def test_the_share_of_a_known_peak_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    meter = Meter(operations=2e9, peak=1e12)
+    meter.count(figures(1.0, 400))
+    now[0] += 2
+    meter.lap()
+    assert meter.mfu == pytest.approx(200 * 2e9 / 1e12) and meter.facts()["MFU"] == "40.0 %"
+
+
+def test_a_skipped_loss_is_not_smoothed_in() -> None:
+    meter = Meter()
+    meter.count(figures(2.0, 10))
+    meter.count(figures(float("nan"), 10, skipped=True))
+    assert meter.smoothed == 2.0
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("45s", 45), ("1.5m", 90), ("2h", 7200), ("1d", 86400), ("0s", 0)])

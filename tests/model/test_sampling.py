@@ -12,7 +12,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from lumilab.inference.sampling import TokenDrawer, candidates, penalised
+from lumilab.model.sampling import TokenDrawer, candidates, penalised
 from lumilab.recipe.schema import SamplingConfig
 
 CPU = torch.device("cpu")

@@ -2,8 +2,9 @@
 
 The order of the steps is the field's (and transformers'): repetition penalty (Keskar et al. 2019, CTRL, section 4.1,
 as transformers applies it: negative scores are multiplied, positive ones divided), temperature, top-k (Fan et al.
-2018), top-p (Holtzman et al. 2020, nucleus sampling). The draw inverts the cumulative distribution at a uniform number
-of the request's own generator, so that the same seed gives the same text whatever else is being generated.
+2018), top-p (Holtzman et al. 2020, nucleus sampling), min-p (Nguyen et al. 2024). The draw inverts the cumulative
+distribution at a uniform number of the request's own generator, so that the same seed gives the same text whatever else
+is being generated.
 """
 
 from __future__ import annotations
@@ -76,5 +77,8 @@ def candidates(scores: Tensor, config: SamplingConfig) -> tuple[Tensor, Tensor]:
     if config.top_p < 1:
         before = probabilities.cumsum(0) - probabilities
         count = max(1, int((before < config.top_p).sum()))
+        ids, probabilities = ids[:count], probabilities[:count] / probabilities[:count].sum()
+    if config.min_p > 0:
+        count = int((probabilities >= config.min_p * probabilities[0]).sum())
         ids, probabilities = ids[:count], probabilities[:count] / probabilities[:count].sum()
     return ids, probabilities

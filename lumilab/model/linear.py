@@ -1,0 +1,26 @@
+"""Matrix products that read the same input, done as one.
+
+The layers' weights are joined in the forward pass, which costs a small copy and saves passes over the activations;
+each layer keeps its own parameters and their published names. Weights are kept in their own dtype and cast to that of
+the activations where they are used: with float32 weights and bfloat16 activations this is mixed-precision training, and
+the cast's backward gives float32 gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def linear(x: Tensor, *layers: nn.Linear) -> Tensor:
+    """The layers' outputs [..., sum of their sizes] side by side, in x's dtype. All have a bias or none has."""
+    weight = _joined([layer.weight for layer in layers]).to(x.dtype)
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    return F.linear(x, weight, _joined(biases).to(x.dtype) if biases else None)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

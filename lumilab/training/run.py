@@ -1,0 +1,208 @@
+"""A training run's parts, and what the loop does with them: a step, its figures, validation, samples.
+
+A step's figures are read when the next step is under way (`lumilab.training.step`), so what is known of the run lags
+one step behind what is done, until `settle` asks for it: before anything is measured, saved or decided.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from lumilab.errors import ConfigError, InputError
+from lumilab.model import Transformer
+from lumilab.recipe.training import TrainingConfig
+from lumilab.training.devices import Devices
+from lumilab.training.flops import peak_operations, training_operations_per_token
+from lumilab.training.hardware import Hardware
+from lumilab.training.learner import Learner
+from lumilab.training.meter import Meter
+from lumilab.training.micro_batches import largest_micro_batch
+from lumilab.training.objective import Objective
+from lumilab.training.parallel import DistributedLoss, whole_model
+from lumilab.training.randomness import undisturbed
+from lumilab.training.schedules import learning_rate_share
+from lumilab.training.states import Progress
+from lumilab.training.step import Figures, Reading, take_step
+from lumilab.training.telemetry import NoLog, TrainingLog
+from lumilab.training.validation import bits_per_byte, judged, steps_between, validation_loss
+from lumilab.work.context import WorkContext
+
+Sampler = Callable[[Transformer, int], list[tuple[str, str]]]
+
+
+@dataclass
+class Run:
+    """The parts of a run, and what is done with them each time."""
+
+    learner: Learner
+    objective: Objective
+    config: TrainingConfig
+    hardware: Hardware
+    devices: Devices
+    loss_of: DistributedLoss
+    context: WorkContext
+    log: TrainingLog | NoLog
+    sampler: Sampler | None
+    tokens_per_byte: float | None
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.rows = config.batch_size
+        if isinstance(config.micro_batch_size, int):
+            self.rows = config.micro_batch_size
+        self.validate_every = steps_between(config, self.objective.epoch_steps)
+        peak = peak_operations(self.hardware.device, self.hardware.dtype)
+        self.meter = Meter(
+            (self.log.last("step") or {}).get("smoothed_loss"),
+            self.hardware.device,
+            training_operations_per_token(self.learner.model, self.objective.window),
+            peak * self.devices.count if peak else None,
+            config.optimizer.learning_rate,
+        )
+        self.waiting: Reading | None = None
+
+    def with_micro_batch(self, progress: Progress) -> Progress:
+        """Finds out how many windows fit into memory at once, where that is asked for and not known from before."""
+        if self.config.micro_batch_size != "auto":
+            return progress
+        if progress.micro_batch is None:
+            if self.loss_of.kind == "fsdp":
+                raise ConfigError(
+                    "micro_batch_size is auto, but under FSDP2 no process can try a size by itself",
+                    mend="set micro_batch_size to a number, or parallel to ddp.",
+                )
+            batch = self.objective.batch(progress.step)
+            largest = largest_micro_batch(self.learner, self.objective.loss, batch)
+            progress = replace(progress, micro_batch=self.devices.lowest(largest))
+            found = f"{progress.micro_batch} of {self.config.batch_size} windows fit into memory at once"
+            self.context.report.say(f"  {found} (micro_batch_size)")
+        self.rows = progress.micro_batch or self.rows
+        return progress
+
+    def done(self, progress: Progress) -> bool:
+        """Whether all steps are taken, or enough validations were without a lower loss."""
+        patience = self.config.early_stopping
+        return progress.step >= self.config.steps or bool(patience and progress.without_improvement >= patience)
+
+    def anything_due(self, step: int) -> bool:
+        """Whether validation, samples or a state follow the step; else its figures may wait for the next one."""
+        each = (self.validate_every, self.config.sample_every, self.config.checkpoint_every)
+        return step == self.config.steps or any(every and step % every == 0 for every in each)
+
+    def step(self, progress: Progress) -> Progress:
+        """One optimizer step; the progress after it knows the figures of the steps before."""
+        begun = take_step(
+            self.learner,
+            self.loss_of,
+            self.objective.batch(progress.step),
+            progress.step,
+            learning_rate_share(progress.step, self.config.steps, self.config.schedule),
+            self.devices,
+            rows=self.rows,
+            clip=self.config.optimizer.clip,
+        )
+        progress = self.settle(progress)
+        self.waiting = begun
+        return replace(progress, step=progress.step + 1)
+
+    def settle(self, progress: Progress) -> Progress:
+        """Reads the figures of the last step, counts and logs them.
+
+        Raises:
+            InputError: it had nothing to train on.
+            ConfigError: too many steps in a row were skipped.
+        """
+        if self.waiting is None:
+            return progress
+        figures, self.waiting = self.waiting.wait(), None
+        if not figures.trained:
+            raise InputError(
+                f"The batch of step {figures.step} has no token to train on",
+                mend="check the mask of the data: every example needs something to learn.",
+            )
+        self.meter.count(figures)
+        progress = replace(progress, tokens=progress.tokens + figures.trained)
+        progress = self._skipped(progress, figures) if figures.skipped else replace(progress, skipped_in_row=0)
+        self._log(progress, figures)
+        return progress
+
+    def _skipped(self, progress: Progress, figures: Figures) -> Progress:
+        """Counts and tells of a step that changed nothing."""
+        progress = replace(progress, skipped=progress.skipped + 1, skipped_in_row=progress.skipped_in_row + 1)
+        told = f"step {figures.step + 1:,}: loss {figures.loss:.6g}, gradient norm {figures.norm:.6g}"
+        self.context.report.say(f"  {told}: no update from this batch", style="yellow")
+        self.log.write("skipped", figures.step + 1, in_row=progress.skipped_in_row, reason=told)
+        if progress.skipped_in_row > self.config.max_skipped_steps:
+            raise ConfigError(
+                f"{progress.skipped_in_row} steps in a row were skipped, so training stops: their loss or gradient "
+                "was not finite, or far above the steps before",
+                where=told,
+                mend="lower the learning rate, lengthen the warm-up, or use dtype=float32; where the level may jump, "
+                "spike_sigmas=0. Saved steps are kept.",
+            )
+        return progress
+
+    def _log(self, progress: Progress, figures: Figures) -> None:
+        step, every = figures.step + 1, self.config.log_every
+        if step % every and step != self.config.steps:
+            return
+        since = (step - 1) // every * every
+        facts = self.objective.facts(since, step - since)
+        mix = {name.removeprefix("mix/"): share for name, share in facts.items() if name.startswith("mix/")}
+        self.log.write(
+            "step",
+            step,
+            loss=figures.loss,
+            smoothed_loss=self.meter.smoothed,
+            learning_rate=figures.share * self.config.optimizer.learning_rate,
+            gradient_norm=figures.norm,
+            tokens=progress.tokens,
+            skipped=progress.skipped,
+            tokens_per_second=self.meter.lap(mix),
+            mfu=self.meter.mfu,
+            memory=self.meter.memory,
+            seconds=self.meter.seconds,
+            **facts,
+        )
+
+    def validate_if_due(self, progress: Progress) -> Progress:
+        """Measures the validation loss at its steps, once; a stop leaves the progress as it was."""
+        due = progress.step == self.config.steps or progress.step % self.validate_every == 0
+        if not due or progress.step in (0, progress.validated_step):
+            return progress
+        began = time.monotonic()
+        loss = validation_loss(
+            self.learner, self.objective, self.loss_of, self.hardware, self.devices, self.rows, self.context.stop
+        )
+        self.meter.pause(time.monotonic() - began)
+        if loss is None:
+            return progress
+        bits = bits_per_byte(loss, self.tokens_per_byte)
+        self.log.write("validation", progress.step, loss=loss, **bits)
+        told = "".join(f" · {value:.4f} bits per byte" for value in bits.values())
+        self.context.report.say(f"  step {progress.step:,} · validation loss {loss:.4f}{told}")
+        progress = judged(progress, loss)
+        if self.done(progress) and progress.step < self.config.steps:
+            self.context.report.say(
+                f"  {progress.without_improvement} validations without a loss below {progress.best_loss:.4f} "
+                f"(step {progress.best_step:,}): training stops here"
+            )
+        return progress
+
+    def sample_if_due(self, step: int) -> None:
+        """Lets the sampler write, without any effect on the training."""
+        if self.sampler is None or not self.config.sample_every or step % self.config.sample_every:
+            return
+        began = time.monotonic()
+        with self.learner.as_validated(), torch.no_grad(), undisturbed():
+            model = whole_model(self.learner.model, self.devices)
+            pairs = self.sampler(model.eval(), step) if model is not None else []
+        self.learner.model.train()
+        for prompt, text in pairs:
+            self.context.report.say(f"  {prompt} ⟶ {text}", style="italic")
+            self.log.write("sample", step, prompt=prompt, text=text)
+        self.meter.pause(time.monotonic() - began)
