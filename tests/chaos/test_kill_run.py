@@ -11,30 +11,28 @@ import psutil
 import pytest
 from tiny_pipeline import digests, kill_at_random, lumi, start_lumi, write_pipeline
 
+SECONDS = 30  # about what a run takes; kills come sooner after one that was faster
+
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
-    folder = tmp_path_factory.mktemp("whole")
-    started = time.monotonic()
-    lumi("run", write_pipeline(folder), "--out", folder / "run", cwd=folder, check=0)
-    return digests(folder / "run"), time.monotonic() - started
+def uninterrupted(finished: Path) -> dict[str, str]:
+    return digests(finished / "run")
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
 def test_killed_again_and_again_the_digests_are_the_same(
-    tmp_path: Path, uninterrupted: tuple[dict[str, str], float], kills: int
+    tmp_path: Path, uninterrupted: dict[str, str], kills: int
 ) -> None:
-    expected, seconds = uninterrupted
     recipe, run = write_pipeline(tmp_path), tmp_path / "run"
 
     def finished() -> None:
-        check_whole(run, expected)
+        check_whole(run, uninterrupted)
         shutil.rmtree(run)  # the next kills hit a new run
 
     # Up to a third of a whole run: the kills land in every stage, as each run goes on where the last was killed.
-    kill_at_random("run", recipe, "--out", run, cwd=tmp_path, kills=kills, seconds=seconds / 3, finished=finished)
+    kill_at_random("run", recipe, "--out", run, cwd=tmp_path, kills=kills, seconds=SECONDS / 3, finished=finished)
     lumi("run", recipe, "--out", run, cwd=tmp_path, check=0)
-    check_whole(run, expected)
+    check_whole(run, uninterrupted)
 
 
 def check_whole(run: Path, expected: dict[str, str]) -> None:
@@ -46,9 +44,8 @@ def check_whole(run: Path, expected: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_stops_cleanly_and_the_next_run_goes_on(
-    tmp_path: Path, uninterrupted: tuple[dict[str, str], float], number: signal.Signals
+    tmp_path: Path, uninterrupted: dict[str, str], number: signal.Signals
 ) -> None:
-    expected, _ = uninterrupted
     recipe = write_pipeline(tmp_path)
     process = start_lumi("run", recipe, "--out", tmp_path / "run", cwd=tmp_path)
     checkpoints = tmp_path / "run" / "checkpoints" / "pretrain"
@@ -60,8 +57,8 @@ def test_a_signal_stops_cleanly_and_the_next_run_goes_on(
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 128 + number, output
     assert "Traceback" not in output
-    lumi("run", recipe, "--out", tmp_path / "run", cwd=tmp_path, check=0)
-    assert digests(tmp_path / "run") == expected
+    lumi("run", recipe, "--until", "pretrain", "--out", tmp_path / "run", cwd=tmp_path, check=0)
+    assert digests(tmp_path / "run").items() <= uninterrupted.items()
 
 
 def test_the_stage_ends_when_only_the_command_is_killed(tmp_path: Path) -> None:

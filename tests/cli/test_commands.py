@@ -84,8 +84,7 @@ def test_generate_is_repeatable_and_follows_the_seed(finished: Path) -> None:
     first = lumi(*words, cwd=finished, check=0)
     assert first.stdout.startswith("The cat") and len(first.stdout) > len("The cat\n")
     assert lumi(*words, cwd=finished, check=0).stdout == first.stdout
-    others = {lumi(*words, "--seed", str(seed), cwd=finished, check=0).stdout for seed in (1, 2)}
-    assert others - {first.stdout}
+    assert lumi(*words, "--seed", "1", cwd=finished, check=0).stdout != first.stdout
 
 
 def test_chat_answers_piped_questions(finished: Path) -> None:

@@ -326,6 +326,7 @@ def test_identity_is_the_configuration_without_places_and_with_the_interpreter(t
 # --- real sources ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_python_library_builds_the_same_twice(tmp_path: Path) -> None:
     config = CorpusConfig(sources=[PythonSource()])
     context, said = quiet_context()

@@ -208,6 +208,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's peak memory is told in kilobytes on Linux")
 def test_it_takes_a_fraction_of_the_memory() -> None:
     def peak(which: str) -> int:
