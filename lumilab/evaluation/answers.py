@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lumilab.inference.engine import Engine, FinishReason
+from lumilab.inference.engine import Engine
+from lumilab.inference.requests import FinishReason
 from lumilab.inference.text import TextStream
 from lumilab.posttraining.messages import USER, Message
 from lumilab.posttraining.template import render_prompt

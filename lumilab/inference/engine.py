@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lumilab.errors import InputError
+from lumilab.inference.requests import FinishReason
 from lumilab.model import KVCache, Transformer
 from lumilab.model.sampling import TokenDrawer
 from lumilab.posttraining.chat_files import stored_form
@@ -27,8 +28,6 @@ from lumilab.training.checkpoint import load_model
 from lumilab.training.hardware import resolve_device
 
 PREFILL_TOKENS = 512  # per forward pass; the attention mask of a pass is this times the tokens held
-
-FinishReason = Literal["stop", "length", "context"]
 
 
 class Slot:
@@ -68,10 +67,19 @@ class Slot:
         """Reads further tokens, at least one, and returns the logits [vocabulary] after the last of them."""
         features = torch.empty(0)
         for start in range(0, len(ids), PREFILL_TOKENS):
-            part = list(ids[start : start + PREFILL_TOKENS])
-            features = self._model.features(torch.tensor([part], device=self._device), cache=self._cache)
-            self.ids += part
-        return self._model.logits(features[0, -1])
+            features = self._features(ids[start : start + PREFILL_TOKENS])
+        return self._model.logits(features[-1])
+
+    @torch.no_grad()
+    def read_all(self, ids: Sequence[int]) -> Tensor:
+        """The same, with the logits [tokens, vocabulary] after each of them."""
+        parts = [ids[start : start + PREFILL_TOKENS] for start in range(0, len(ids), PREFILL_TOKENS)]
+        return torch.cat([self._model.logits(self._features(part)) for part in parts])
+
+    def _features(self, ids: Sequence[int]) -> Tensor:
+        features = self._model.features(torch.tensor([list(ids)], device=self._device), cache=self._cache)
+        self.ids += ids
+        return features[0]
 
 
 class TokenStream(Iterator[int]):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lumilab.inference.decoding import IncrementalDecoder, StopStrings
-from lumilab.inference.engine import Engine, FinishReason
+from lumilab.inference.engine import Engine
+from lumilab.inference.requests import FinishReason
 from lumilab.recipe.schema import SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lumilab.inference.decoding import IncrementalDecoder
-from lumilab.inference.engine import Engine, FinishReason, Slot, TokenStream
+from lumilab.inference.engine import Engine, Slot, TokenStream
+from lumilab.inference.requests import FinishReason
 from lumilab.posttraining.messages import END_THINK, THINK
 from lumilab.posttraining.template import end_of_thinking
 from lumilab.recipe.schema import SamplingConfig

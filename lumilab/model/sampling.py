@@ -1,10 +1,11 @@
 """From the logits of one position to the next token.
 
 The order of the steps is the field's (and transformers'): repetition penalty (Keskar et al. 2019, CTRL, section 4.1,
-as transformers applies it: negative scores are multiplied, positive ones divided), temperature, top-k (Fan et al.
-2018), top-p (Holtzman et al. 2020, nucleus sampling), min-p (Nguyen et al. 2024). The draw inverts the cumulative
-distribution at a uniform number of the request's own generator, so that the same seed gives the same text whatever else
-is being generated.
+as transformers applies it: negative scores are multiplied, positive ones divided), presence and frequency penalties and
+logit bias (OpenAI's API reference, "Chat": what is taken from or added to the scores), temperature, top-k (Fan et al.
+2018), top-p (Holtzman et al. 2020, nucleus sampling), min-p (Nguyen et al. 2024). The repetition penalty looks at the
+prompt too, the other two at generated tokens alone. The draw inverts the cumulative distribution at a uniform number of
+the request's own generator, so that the same seed gives the same text whatever else is being generated.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from lumilab.errors import InputError
 from lumilab.recipe.schema import SamplingConfig
 
 
@@ -24,36 +26,65 @@ class TokenDrawer:
         config: how the next token is drawn.
         vocabulary_size: the length of the logits.
         device: where the logits are.
+
+    Raises:
+        InputError: the logit bias names a token that the vocabulary does not have.
     """
 
     def __init__(self, config: SamplingConfig, vocabulary_size: int, device: torch.device) -> None:
         self._config = config
         self._seen = torch.zeros(vocabulary_size, dtype=torch.bool, device=device)
+        self._counts: Tensor | None = None
+        if config.presence_penalty or config.frequency_penalty:
+            self._counts = torch.zeros(vocabulary_size, device=device)
+        self._bias = _bias(config.logit_bias, vocabulary_size, device) if config.logit_bias else None
         self._generator = torch.Generator().manual_seed(config.seed)
 
     def observe(self, ids: Iterable[int]) -> None:
-        """Counts tokens as seen, for the repetition penalty: the prompt's and each one drawn."""
+        """Counts a prompt's tokens as seen, for the repetition penalty."""
         self._seen[torch.tensor(list(ids), dtype=torch.long, device=self._seen.device)] = True
 
     def draw(self, logits: Tensor) -> int:
-        """The next token's id, counted as seen from now on.
+        """The next token's id, counted as generated from now on.
 
         Args:
             logits: [vocabulary], any float type.
         """
-        scores = penalised(logits.float(), self._seen, self._config.repetition_penalty)
+        scores = self._scores(logits.float())
         if self._config.temperature == 0:
             token = int(scores.argmax())
         else:
             ids, probabilities = candidates(scores, self._config)
             token = int(ids[self._invert(probabilities)])
-        self.observe([token])
+        self._seen[token] = True
+        if self._counts is not None:
+            self._counts[token] += 1
         return token
+
+    def _scores(self, logits: Tensor) -> Tensor:
+        """The logits after penalties and bias."""
+        scores = penalised(logits, self._seen, self._config.repetition_penalty)
+        if self._counts is not None:
+            scores = scores - self._config.frequency_penalty * self._counts
+            scores = scores - self._config.presence_penalty * (self._counts > 0)
+        return scores if self._bias is None else scores + self._bias
 
     def _invert(self, probabilities: Tensor) -> int:
         cumulative = probabilities.cpu().double().cumsum(0)
         drawn = torch.rand((), generator=self._generator, dtype=torch.float64) * cumulative[-1]
         return int(torch.searchsorted(cumulative, drawn, right=True).clamp(max=len(cumulative) - 1))
+
+
+def _bias(bias: dict[int, float], vocabulary_size: int, device: torch.device) -> Tensor:
+    """The biases [V] as a tensor."""
+    unknown = [token for token in bias if not 0 <= token < vocabulary_size]
+    if unknown:
+        raise InputError(
+            f"The logit bias names token {unknown[0]}, but ids go from 0 to {vocabulary_size - 1}", mend="leave it out."
+        )
+    dense = torch.zeros(vocabulary_size)
+    dense[list(bias)] = torch.tensor(list(bias.values()))
+    return dense.to(device)
 
 
 def penalised(scores: Tensor, seen: Tensor, penalty: float) -> Tensor:

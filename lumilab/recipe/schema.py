@@ -15,7 +15,7 @@ from lumilab.recipe.conversations import ConversationsConfig
 from lumilab.recipe.corpus import CorpusConfig
 from lumilab.recipe.dataset import DatasetConfig
 from lumilab.recipe.model import ModelConfig
-from lumilab.recipe.section import Count, Section, runtime, setting
+from lumilab.recipe.section import Section, runtime, setting
 from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.recipe.training import OptimizerConfig, TrainingConfig
 
@@ -30,7 +30,10 @@ class SamplingConfig(Section):
     top_p: float = setting(0.95, "draw among the most likely tokens that hold this probability", gt=0, le=1)
     min_p: float = setting(0.0, "drop tokens less likely than this share of the most likely one's", ge=0, le=1)
     repetition_penalty: float = setting(1.0, "above 1, tokens already seen become less likely", gt=0)
-    max_tokens: Count = setting(200, "longest answer in tokens")
+    presence_penalty: float = setting(0.0, "taken from the score of each token generated before", ge=-2, le=2)
+    frequency_penalty: float = setting(0.0, "the same, as often as it was generated", ge=-2, le=2)
+    logit_bias: dict[int, float] = setting({}, "added to the scores of these token ids; -100 forbids one")
+    max_tokens: int = setting(200, "longest answer in tokens", ge=0)
     seed: int = setting(0, "same seed, same text")
 
 

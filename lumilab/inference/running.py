@@ -1,0 +1,115 @@
+"""A request on its way: from the logits of each place to the events that its caller gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from lumilab.inference.decoding import IncrementalDecoder, StopStrings
+from lumilab.inference.requests import FinishReason, GenerationRequest, TokenEvent
+from lumilab.model.sampling import TokenDrawer
+from lumilab.tokenizer.load import Tokenizer
+
+
+class RunningRequest:
+    """What is known of a request besides its keys and values.
+
+    Args:
+        request: what was asked for.
+        on_event: gets each event.
+        tokenizer: the model's.
+        stop_ids: tokens that end the text.
+        context: most tokens of prompt and answer together.
+        vocabulary_size, device: of the logits.
+
+    Attributes:
+        ids: the prompt's tokens and the generated ones.
+        finish_reason: None while it goes on.
+    """
+
+    def __init__(
+        self,
+        request: GenerationRequest,
+        on_event: Callable[[TokenEvent], None],
+        tokenizer: Tokenizer,
+        stop_ids: frozenset[int],
+        context: int,
+        vocabulary_size: int,
+        device: torch.device,
+    ) -> None:
+        self.request = request
+        self.ids = list(request.prompt_ids)
+        self.finish_reason: FinishReason | None = None
+        self._on_event = on_event
+        self._stop_ids = stop_ids
+        self._context = context
+        self._decoder = IncrementalDecoder(tokenizer)
+        self._stop = StopStrings(request.stop)
+        self._drawer = TokenDrawer(request.sampling, vocabulary_size, device)
+        self._drawer.observe(request.prompt_ids)
+
+    @property
+    def generated(self) -> int:
+        """Number of tokens generated so far."""
+        return len(self.ids) - len(self.request.prompt_ids)
+
+    def echo(self, first: int, logits: Tensor) -> None:
+        """Scores the prompt's tokens from number `first` on by the logits [count, V] of the places before each.
+
+        The prompt's first token has no place before it: give it with `first` 1, once.
+        """
+        if first == 1:
+            self._send(TokenEvent(self.ids[0], echoed=True))
+        tokens = self.ids[first : first + len(logits)]
+        for token, (own, best) in zip(tokens, scores(logits, tokens, self.request.logprobs or 0), strict=True):
+            self._send(TokenEvent(token, logprob=own, top_logprobs=best, echoed=True))
+
+    def end_of_prompt(self) -> None:
+        """Ends a request that wanted the prompt's scores alone."""
+        if self.request.sampling.max_tokens == 0:
+            self.finish("length")
+
+    def accept(self, logits: Tensor) -> None:
+        """Draws the next token from the logits [V] and tells the caller what came of it."""
+        token = self._drawer.draw(logits)
+        if token in self._stop_ids:
+            self.finish("stop", self._stop.flush())
+            return
+        self.ids.append(token)
+        text = self._stop.push(self._decoder.push(token))
+        own: float | None = None
+        best: tuple[tuple[int, float], ...] = ()
+        if self.request.logprobs is not None:
+            own, best = next(scores(logits[None], [token], self.request.logprobs))
+        self.finish_reason = self._ended()
+        if self.finish_reason is not None:
+            text += self._stop.flush()
+        self._send(TokenEvent(token, text, own, best, self.finish_reason))
+
+    def finish(self, reason: FinishReason, text: str = "", error: str | None = None) -> None:
+        """Ends it without another token."""
+        self.finish_reason = reason
+        self._send(TokenEvent(None, text, finish_reason=reason, error=error))
+
+    def _ended(self) -> FinishReason | None:
+        if self._stop.found:
+            return "stop"
+        if self.generated >= self.request.sampling.max_tokens:
+            return "length"
+        return "context" if len(self.ids) >= self._context else None
+
+    def _send(self, event: TokenEvent) -> None:
+        self._on_event(event)
+
+
+def scores(
+    logits: Tensor, tokens: Sequence[int], alternatives: int
+) -> Iterator[tuple[float, tuple[tuple[int, float], ...]]]:
+    """For each row of logits [count, V]: the log-probability of its token, and the most likely tokens with theirs."""
+    logprobs = logits.float().log_softmax(-1)
+    own = logprobs.gather(1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0].tolist()
+    values, ids = logprobs.topk(min(alternatives, logits.shape[1]))
+    for chosen, row_ids, row_values in zip(own, ids.tolist(), values.tolist(), strict=True):
+        yield chosen, tuple(zip(row_ids, row_values, strict=True))

@@ -1,0 +1,284 @@
+"""Many requests at once: one thread owns the model and gives each running request a token in turn.
+
+Requests join and leave between any two steps (continuous batching: Yu et al. 2022, "Orca", section 4.1). Callers on
+other threads only hand in requests and are told of tokens; they never touch the model.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from lumilab.errors import InputError
+from lumilab.inference.engine import Engine
+from lumilab.inference.requests import GenerationRequest, QueueFull, ServiceClosed, TokenEvent
+from lumilab.inference.running import RunningRequest
+
+
+@dataclass(frozen=True)
+class ServiceStatistics:
+    """What the service is doing and has done.
+
+    Attributes:
+        running, waiting: requests in a slot, and in the queue.
+        slots, queue_limit: how many of each there may be.
+        kv_used: share of the room for keys and values that running requests hold.
+        prompt_tokens, generated_tokens: since the start.
+        prefix_queries, prefix_hits: tokens of prompts, and how many of them a slot held already.
+        finished: requests that ended, by reason.
+    """
+
+    running: int
+    waiting: int
+    slots: int
+    queue_limit: int
+    kv_used: float
+    prompt_tokens: int
+    generated_tokens: int
+    prefix_queries: int
+    prefix_hits: int
+    finished: dict[str, int] = field(default_factory=dict)
+
+
+class Ticket:
+    """A request that was handed in."""
+
+    def __init__(self, request: RunningRequest, wake: Callable[[], None]) -> None:
+        self._request = request
+        self._wake = wake
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Ends the request; its slot is free after the step under way. Harmless when it has ended."""
+        self.cancelled = True
+        self._wake()
+
+
+class GenerationService:
+    """Generates for many callers.
+
+    Args:
+        engine: the model. No one else may use it while the service runs.
+        slots: requests that run at the same time.
+        queue_limit: requests that may wait for a slot.
+    """
+
+    def __init__(self, engine: Engine, slots: int = 16, queue_limit: int = 64) -> None:
+        self.engine = engine
+        self._slots = [engine.new_slot() for _ in range(slots)]
+        self._queue_limit = queue_limit
+        self._waiting: deque[tuple[Ticket, RunningRequest]] = deque()
+        self._running: dict[int, tuple[Ticket, RunningRequest]] = {}
+        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._condition = threading.Condition()
+        self._accepting = True
+        self._closing = False
+        self._failure: str | None = None
+        self._finished: Counter[str] = Counter()
+        self._tokens: Counter[str] = Counter()
+        self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: GenerationRequest, on_event: Callable[[TokenEvent], None]) -> Ticket:
+        """Hands in a request. `on_event` is called on the service's thread and must return at once.
+
+        Raises:
+            InputError: the prompt leaves no room, or the request names tokens that do not exist.
+            QueueFull: as many requests as may wait are waiting.
+            ServiceClosed: the service is shut down, or its engine failed.
+        """
+        model = self.engine.model
+        self._check(request)
+        stop_ids = self.engine.stop_ids if request.stop_ids is None else frozenset(request.stop_ids)
+        running = RunningRequest(
+            request,
+            on_event,
+            self.engine.tokenizer,
+            stop_ids,
+            self.engine.context,
+            model.vocabulary_size,
+            model.output_weight.device,
+        )
+        ticket = Ticket(running, self._wake)
+        with self._condition:
+            if not self._accepting or self._failure:
+                raise ServiceClosed("The service takes no more requests", mend="start it again.")
+            if len(self._waiting) >= self._queue_limit:
+                raise QueueFull(f"{self._queue_limit} requests are waiting already", mend="try again a little later.")
+            self._waiting.append((ticket, running))
+            self._condition.notify()
+        return ticket
+
+    def call(self, function: Callable[[], Any]) -> Future[Any]:
+        """Runs a function on the service's thread between two steps, so that it may use the model.
+
+        Raises:
+            ServiceClosed: as for `submit`.
+        """
+        future: Future[Any] = Future()
+        with self._condition:
+            if not self._accepting or self._failure:
+                raise ServiceClosed("The service takes no more requests", mend="start it again.")
+            self._calls.append((function, future))
+            self._condition.notify()
+        return future
+
+    def healthy(self) -> bool:
+        """Whether the thread lives and the engine works."""
+        return self._thread.is_alive() and self._failure is None
+
+    def statistics(self) -> ServiceStatistics:
+        """What it is doing now, and has done."""
+        with self._condition:
+            held = sum(len(self._slots[number].ids) for number in self._running)
+            return ServiceStatistics(
+                running=len(self._running),
+                waiting=len(self._waiting),
+                slots=len(self._slots),
+                queue_limit=self._queue_limit,
+                kv_used=held / (len(self._slots) * self.engine.context),
+                prompt_tokens=self._tokens["prompt"],
+                generated_tokens=self._tokens["generated"],
+                prefix_queries=self._tokens["queries"],
+                prefix_hits=self._tokens["hits"],
+                finished=dict(self._finished),
+            )
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Takes no more requests and waits, at most `timeout` seconds, until the accepted ones have ended.
+
+        Returns:
+            Whether all have.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._condition:
+            self._accepting = False
+            while self._waiting or self._running or self._calls:
+                left = None if deadline is None else deadline - time.monotonic()
+                if (left is not None and left <= 0) or not self._thread.is_alive():
+                    return False
+                self._condition.wait(0.05 if left is None else min(left, 0.05))
+        return True
+
+    def close(self) -> None:
+        """Cancels what is running and ends the thread."""
+        with self._condition:
+            self._accepting = False
+            self._closing = True
+            self._condition.notify()
+        self._thread.join()
+
+    def _check(self, request: GenerationRequest) -> None:
+        size, context = self.engine.model.vocabulary_size, self.engine.context
+        if len(request.prompt_ids) >= context + (request.sampling.max_tokens == 0):
+            raise InputError(
+                f"The prompt has {len(request.prompt_ids)} tokens, but prompt and answer together must fit the model's "
+                f"context of {context}",
+                mend="shorten the prompt, or use a model trained with a larger model.context.",
+            )
+        if not all(0 <= token < size for token in request.prompt_ids):
+            raise InputError(f"The prompt has a token id that is not between 0 and {size - 1}", mend="leave it out.")
+
+    # --- the service's thread ----------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        with self._condition:
+            self._condition.notify()
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_work():
+                self._step()
+            self._end_all("cancelled", None)
+        except Exception as error:
+            self._failure = f"{type(error).__name__}: {error}"
+            self._end_all("error", self._failure)
+            raise
+
+    def _wait_for_work(self) -> bool:
+        with self._condition:
+            while not (self._waiting or self._running or self._calls or self._closing):
+                self._condition.wait()
+            return not self._closing
+
+    def _step(self) -> None:
+        """One token for each running request."""
+        self._do_calls()
+        self._drop_cancelled()
+        self._admit()
+        for number, (_, running) in list(self._running.items()):
+            slot = self._slots[number]
+            running.accept(slot.read(running.ids[len(slot.ids) :]))
+            self._tokens["generated"] += 1
+            if running.finish_reason is not None:
+                self._leave(number)
+
+    def _do_calls(self) -> None:
+        while self._calls:
+            function, future = self._calls.popleft()
+            try:
+                future.set_result(function())
+            except Exception as error:
+                future.set_exception(error)
+
+    def _drop_cancelled(self) -> None:
+        with self._condition:
+            gone = [entry for entry in self._waiting if entry[0].cancelled]
+            self._waiting = deque(entry for entry in self._waiting if not entry[0].cancelled)
+        for _, running in gone:
+            running.finish("cancelled")
+            self._finished["cancelled"] += 1
+        for number, (ticket, running) in list(self._running.items()):
+            if ticket.cancelled:
+                running.finish("cancelled")
+                self._leave(number)
+
+    def _admit(self) -> None:
+        while len(self._running) < len(self._slots):
+            with self._condition:
+                if not self._waiting:
+                    return
+                ticket, running = self._waiting.popleft()
+                number = next(number for number in range(len(self._slots)) if number not in self._running)
+                self._running[number] = (ticket, running)
+            self._begin(number, running)
+
+    def _begin(self, number: int, running: RunningRequest) -> None:
+        slot, prompt = self._slots[number], running.ids
+        self._tokens["prompt"] += len(prompt)
+        if running.request.echo_logprobs:
+            slot.rewind([])
+            if len(prompt) > 1:
+                running.echo(1, slot.read_all(prompt[:-1]))
+            else:
+                running.echo(1, slot.read_all(prompt)[:0])
+                slot.rewind([])
+            running.end_of_prompt()
+            if running.finish_reason is not None:
+                self._leave(number)
+            return
+        slot.rewind(prompt)
+        self._tokens["queries"] += len(prompt)
+        self._tokens["hits"] += len(slot.ids)
+
+    def _leave(self, number: int) -> None:
+        with self._condition:
+            _, running = self._running.pop(number)
+            assert running.finish_reason is not None
+            self._finished[running.finish_reason] += 1
+            self._condition.notify_all()
+
+    def _end_all(self, reason: Any, error: str | None) -> None:
+        with self._condition:
+            self._accepting = False
+            everyone = [running for _, running in [*self._running.values(), *self._waiting]]
+            self._running.clear()
+            self._waiting.clear()
+        for running in everyone:
+            running.finish(reason, error=error)
+            self._finished[reason] += 1
