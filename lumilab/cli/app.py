@@ -25,6 +25,7 @@ from lumilab.cli import (
     plan,
     quickstart,
     run,
+    serve,
     sft,
     tokenizer,
     verify,
@@ -58,6 +59,7 @@ app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
+app.command("serve")(serve.serve)
 app.add_typer(export.app, name="export")
 app.add_typer(importing.app, name="import")
 app.command("doctor")(doctor.doctor)
