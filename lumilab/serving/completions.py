@@ -50,7 +50,7 @@ class CompletionRequest(SamplingFields):
             return [self.prompt]
         if self.prompt and isinstance(self.prompt[0], int):
             return [self.prompt]  # type: ignore[list-item]
-        return self.prompt  # type: ignore[return-value]
+        return self.prompt
 
 
 @dataclass(frozen=True)

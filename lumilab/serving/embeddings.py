@@ -51,7 +51,7 @@ class EmbeddingRequest(BaseModel):
             return [self.input]
         if self.input and isinstance(self.input[0], int):
             return [self.input]  # type: ignore[list-item]
-        return self.input  # type: ignore[return-value]
+        return self.input
 
 
 @router.post("/v1/embeddings", tags=["generation"])

@@ -7,8 +7,10 @@ made, on the engine's thread: what a slow client does afterwards does not count.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -88,10 +90,13 @@ class RequestClock:
             self._instruments.answer.observe(self._tokens)
 
 
+_Figure = tuple[str, str, Callable[[ServiceStatistics], float]]
+
+
 class _ServiceCollector(Collector):
     """The statistics of each engine, as they are when Prometheus asks."""
 
-    GAUGES = (
+    GAUGES: ClassVar[tuple[_Figure, ...]] = (
         ("num_requests_running", "Requests that have a slot", lambda now: now.running),
         ("num_requests_waiting", "Requests in the queue", lambda now: now.waiting),
         (
@@ -100,7 +105,7 @@ class _ServiceCollector(Collector):
             lambda now: now.kv_used,
         ),
     )
-    COUNTERS = (
+    COUNTERS: ClassVar[tuple[_Figure, ...]] = (
         ("prompt_tokens", "Tokens of prompts", lambda now: now.prompt_tokens),
         ("generation_tokens", "Tokens generated", lambda now: now.generated_tokens),
         ("prefix_cache_queries", "Tokens of prompts that were looked for in slots", lambda now: now.prefix_queries),
@@ -109,6 +114,8 @@ class _ServiceCollector(Collector):
 
     def __init__(self, services: list[tuple[str, GenerationService]]) -> None:
         self._services = services
+
+    REASONS: ClassVar[dict[str, str]] = {"context": "length", "cancelled": "abort"}  # vLLM's words for ours
 
     def collect(self) -> Iterator[Metric]:
         now: list[tuple[str, ServiceStatistics]] = [(name, service.statistics()) for name, service in self._services]
@@ -126,6 +133,9 @@ class _ServiceCollector(Collector):
             "vllm:request_success", "Requests that ended.", labels=[LABEL, "finished_reason"]
         )
         for model, statistics in now:
+            counts: Counter[str] = Counter()
             for reason, count in statistics.finished.items():
+                counts[self.REASONS.get(reason, reason)] += count
+            for reason, count in counts.items():
                 finished.add_metric([model, reason], count)
         yield finished
