@@ -13,12 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Self
 
-import torch
 from torch import Tensor
 
 from lumilab.errors import InputError
+from lumilab.inference.memory import Memory, Reading, remember
+from lumilab.inference.quantise import Quantisation, quantise
 from lumilab.inference.requests import FinishReason
-from lumilab.model import KVCache, Transformer
+from lumilab.model import Transformer
 from lumilab.model.sampling import TokenDrawer
 from lumilab.posttraining.chat_files import stored_form
 from lumilab.posttraining.templates import DEFAULT, ChatForm
@@ -31,55 +32,42 @@ PREFILL_TOKENS = 512  # per forward pass; the attention mask of a pass is this t
 
 
 class Slot:
-    """The tokens of one sequence that the model has read, with their keys and values.
+    """A memory of one text.
 
     Args:
-        model: whose keys and values they are.
+        model: what reads it.
         capacity: most tokens it can hold.
     """
 
     def __init__(self, model: Transformer, capacity: int) -> None:
-        weight = model.output_weight
-        self._model = model
-        self._device = weight.device
-        self._cache = KVCache(model.config, 1, capacity, model.activation_dtype or weight.dtype, weight.device)
-        self.ids: list[int] = []
+        self._memory = remember(model, 1, capacity)
+
+    @property
+    def ids(self) -> list[int]:
+        """The tokens that the model has read."""
+        return self._memory.ids[0]
 
     @property
     def capacity(self) -> int:
         """Most tokens it can hold."""
-        return self._cache.capacity
+        return self._memory.capacity
 
     def rewind(self, ids: Sequence[int]) -> list[int]:
         """Keeps what is held of the beginning of `ids`, forgets the rest, and returns what is left to read.
 
         At least the last of `ids` is left, as the logits after it are wanted.
         """
-        common = 0
-        while common < min(len(self.ids), len(ids) - 1) and self.ids[common] == ids[common]:
-            common += 1
-        self._cache.truncate(common)
-        del self.ids[common:]
-        return list(ids[common:])
+        return self._memory.rewind(0, ids)
 
-    @torch.no_grad()
     def read(self, ids: Sequence[int]) -> Tensor:
         """Reads further tokens, at least one, and returns the logits [vocabulary] after the last of them."""
-        features = torch.empty(0)
         for start in range(0, len(ids), PREFILL_TOKENS):
-            features = self._features(ids[start : start + PREFILL_TOKENS])
-        return self._model.logits(features[-1])
+            (logits,) = self._memory.read([Reading(0, ids[start : start + PREFILL_TOKENS])])
+        return logits[0]
 
-    @torch.no_grad()
-    def read_all(self, ids: Sequence[int]) -> Tensor:
-        """The same, with the logits [tokens, vocabulary] after each of them."""
-        parts = [ids[start : start + PREFILL_TOKENS] for start in range(0, len(ids), PREFILL_TOKENS)]
-        return torch.cat([self._model.logits(self._features(part)) for part in parts])
-
-    def _features(self, ids: Sequence[int]) -> Tensor:
-        features = self._model.features(torch.tensor([list(ids)], device=self._device), cache=self._cache)
-        self.ids += ids
-        return features[0]
+    def read_each(self, ids: Sequence[int]) -> Tensor:
+        """The same for a few tokens, with the logits [tokens, vocabulary] after each of them."""
+        return self._memory.read([Reading(0, ids, every=True)])[0]
 
 
 class TokenStream(Iterator[int]):
@@ -126,16 +114,27 @@ class Engine:
         model: on the device where it is to run.
         tokenizer: the one it was trained with.
         form: in which it was taught to chat, if it was.
+
+    Attributes:
+        device: where the model is.
     """
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, form: ChatForm = DEFAULT) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.form = form
+        self.device = next(model.model.norm.parameters()).device
 
     @classmethod
-    def load(cls, path: Path, device: Literal["auto", "cpu", "cuda", "mps"] = "auto") -> Self:
+    def load(
+        cls, path: Path, device: Literal["auto", "cpu", "cuda", "mps"] = "auto", quantisation: Quantisation = "none"
+    ) -> Self:
         """Loads a checkpoint with the tokenizer and the form of chat it carries.
+
+        Args:
+            path: the checkpoint's folder.
+            device: where it is to run.
+            quantisation: how its weights are stored there; see quantise.py.
 
         Raises:
             InputError, MismatchError, DamageError: it is not a whole checkpoint, or its tokenizer is another.
@@ -143,7 +142,7 @@ class Engine:
         loaded = load_model(path, device=resolve_device(device))
         tokenizer = Tokenizer.load(path)
         tokenizer.check_same(loaded.tokenizer_identity, f"the checkpoint {path}")
-        return cls(loaded.model, tokenizer, stored_form(path))
+        return cls(quantise(loaded.model, quantisation), tokenizer, stored_form(path))
 
     @property
     def context(self) -> int:
@@ -157,6 +156,10 @@ class Engine:
         with suppress(InputError):  # a model that never learned to chat may have no token for the end of a turn
             ends.add(self.form.template.end_id(self.tokenizer))
         return frozenset(ends)
+
+    def new_memory(self, slots: int) -> Memory:
+        """An empty memory of several texts, each as long as the context."""
+        return remember(self.model, slots, self.context)
 
     def new_slot(self, capacity: int | None = None) -> Slot:
         """An empty slot, by default for the whole context."""
@@ -188,7 +191,7 @@ class Engine:
                 f"of {self.context}",
                 mend="shorten the prompt, or use a model trained with a larger model.context.",
             )
-        drawer = TokenDrawer(sampling, self.model.vocabulary_size, self.model.output_weight.device)
+        drawer = TokenDrawer(sampling, self.model.vocabulary_size, self.device)
         slot = slot or self.new_slot(len(prompt_ids) + sampling.max_tokens)
         return TokenStream(
             slot, prompt_ids, drawer, sampling.max_tokens, self.stop_ids if stop_ids is None else stop_ids

@@ -56,20 +56,19 @@ class RunningRequest:
         return len(self.ids) - len(self.request.prompt_ids)
 
     def echo(self, first: int, logits: Tensor) -> None:
-        """Scores the prompt's tokens from number `first` on by the logits [count, V] of the places before each.
+        """Scores a piece of the prompt.
 
-        The prompt's first token has no place before it: give it with `first` 1, once.
+        Args:
+            first: the piece's first token, counted in the prompt.
+            logits: [tokens, V], after each of the piece's tokens: the last row scores the token that follows it.
         """
-        if first == 1:
-            self._send(TokenEvent(self.ids[0], echoed=True))
-        tokens = self.ids[first : first + len(logits)]
-        for token, (own, best) in zip(tokens, scores(logits, tokens, self.request.logprobs or 0), strict=True):
-            self._send(TokenEvent(token, logprob=own, top_logprobs=best, echoed=True))
-
-    def end_of_prompt(self) -> None:
-        """Ends a request that wanted the prompt's scores alone."""
-        if self.request.sampling.max_tokens == 0:
-            self.finish("length")
+        if first == 0:
+            self._on_event(TokenEvent(self.ids[0], echoed=True))
+        tokens = self.ids[first + 1 : first + 1 + len(logits)]
+        for token, (own, best) in zip(
+            tokens, scores(logits[: len(tokens)], tokens, self.request.logprobs or 0), strict=True
+        ):
+            self._on_event(TokenEvent(token, logprob=own, top_logprobs=best, echoed=True))
 
     def accept(self, logits: Tensor) -> None:
         """Draws the next token from the logits [V] and tells the caller what came of it."""
@@ -86,12 +85,12 @@ class RunningRequest:
         self.finish_reason = self._ended()
         if self.finish_reason is not None:
             text += self._stop.flush()
-        self._send(TokenEvent(token, text, own, best, self.finish_reason))
+        self._on_event(TokenEvent(token, text, own, best, self.finish_reason))
 
     def finish(self, reason: FinishReason, text: str = "", error: str | None = None) -> None:
         """Ends it without another token."""
         self.finish_reason = reason
-        self._send(TokenEvent(None, text, finish_reason=reason, error=error))
+        self._on_event(TokenEvent(None, text, finish_reason=reason, error=error))
 
     def _ended(self) -> FinishReason | None:
         if self._stop.found:
@@ -99,9 +98,6 @@ class RunningRequest:
         if self.generated >= self.request.sampling.max_tokens:
             return "length"
         return "context" if len(self.ids) >= self._context else None
-
-    def _send(self, event: TokenEvent) -> None:
-        self._on_event(event)
 
 
 def scores(

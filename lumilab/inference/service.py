@@ -15,9 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lumilab.errors import InputError
+from lumilab.inference.batch import Batch
 from lumilab.inference.engine import Engine
-from lumilab.inference.requests import GenerationRequest, QueueFull, ServiceClosed, TokenEvent
+from lumilab.inference.requests import FinishReason, GenerationRequest, QueueFull, ServiceClosed, TokenEvent
 from lumilab.inference.running import RunningRequest
+
+PROMPT_TOKENS_ALONE = 256  # of prompts in a step when no one waits for its next token
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class ServiceStatistics:
 class Ticket:
     """A request that was handed in."""
 
-    def __init__(self, request: RunningRequest, wake: Callable[[], None]) -> None:
-        self._request = request
+    def __init__(self, running: RunningRequest, wake: Callable[[], None]) -> None:
+        self.running = running
         self._wake = wake
         self.cancelled = False
 
@@ -66,21 +69,23 @@ class GenerationService:
         engine: the model. No one else may use it while the service runs.
         slots: requests that run at the same time.
         queue_limit: requests that may wait for a slot.
+        prompt_tokens: most tokens of new prompts that are read while others are being answered, between two of their
+            tokens. More of them makes new requests start sooner, and running ones stutter.
     """
 
-    def __init__(self, engine: Engine, slots: int = 16, queue_limit: int = 64) -> None:
+    def __init__(self, engine: Engine, slots: int = 16, queue_limit: int = 64, prompt_tokens: int = 64) -> None:
         self.engine = engine
-        self._slots = [engine.new_slot() for _ in range(slots)]
+        self._slots = slots
+        self._batch = Batch(engine.new_memory(slots), prompt_tokens, max(prompt_tokens, PROMPT_TOKENS_ALONE))
         self._queue_limit = queue_limit
-        self._waiting: deque[tuple[Ticket, RunningRequest]] = deque()
-        self._running: dict[int, tuple[Ticket, RunningRequest]] = {}
+        self._waiting: deque[Ticket] = deque()
+        self._running: list[Ticket] = []
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._condition = threading.Condition()
         self._accepting = True
         self._closing = False
         self._failure: str | None = None
         self._finished: Counter[str] = Counter()
-        self._tokens: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
         self._thread.start()
 
@@ -92,7 +97,6 @@ class GenerationService:
             QueueFull: as many requests as may wait are waiting.
             ServiceClosed: the service is shut down, or its engine failed.
         """
-        model = self.engine.model
         self._check(request)
         stop_ids = self.engine.stop_ids if request.stop_ids is None else frozenset(request.stop_ids)
         running = RunningRequest(
@@ -101,8 +105,8 @@ class GenerationService:
             self.engine.tokenizer,
             stop_ids,
             self.engine.context,
-            model.vocabulary_size,
-            model.output_weight.device,
+            self.engine.model.vocabulary_size,
+            self.engine.device,
         )
         ticket = Ticket(running, self._wake)
         with self._condition:
@@ -110,7 +114,7 @@ class GenerationService:
                 raise ServiceClosed("The service takes no more requests", mend="start it again.")
             if len(self._waiting) >= self._queue_limit:
                 raise QueueFull(f"{self._queue_limit} requests are waiting already", mend="try again a little later.")
-            self._waiting.append((ticket, running))
+            self._waiting.append(ticket)
             self._condition.notify()
         return ticket
 
@@ -135,17 +139,17 @@ class GenerationService:
     def statistics(self) -> ServiceStatistics:
         """What it is doing now, and has done."""
         with self._condition:
-            held = sum(len(self._slots[number].ids) for number in self._running)
+            tokens = self._batch.tokens
             return ServiceStatistics(
                 running=len(self._running),
                 waiting=len(self._waiting),
-                slots=len(self._slots),
+                slots=self._slots,
                 queue_limit=self._queue_limit,
-                kv_used=held / (len(self._slots) * self.engine.context),
-                prompt_tokens=self._tokens["prompt"],
-                generated_tokens=self._tokens["generated"],
-                prefix_queries=self._tokens["queries"],
-                prefix_hits=self._tokens["hits"],
+                kv_used=self._batch.held / (self._slots * self.engine.context),
+                prompt_tokens=tokens["prompt"],
+                generated_tokens=tokens["generated"],
+                prefix_queries=tokens["queries"],
+                prefix_hits=tokens["hits"],
                 finished=dict(self._finished),
             )
 
@@ -207,16 +211,15 @@ class GenerationService:
             return not self._closing
 
     def _step(self) -> None:
-        """One token for each running request."""
         self._do_calls()
         self._drop_cancelled()
-        self._admit()
-        for number, (_, running) in list(self._running.items()):
-            slot = self._slots[number]
-            running.accept(slot.read(running.ids[len(slot.ids) :]))
-            self._tokens["generated"] += 1
-            if running.finish_reason is not None:
-                self._leave(number)
+        with self._condition:
+            while self._waiting and self._batch.has_room:
+                self._running.append(self._waiting.popleft())
+                self._batch.add(self._running[-1].running)
+        if self._running:
+            ended = self._batch.step()
+            self._leave([ticket for ticket in self._running if ticket.running in ended])
 
     def _do_calls(self) -> None:
         while self._calls:
@@ -228,57 +231,32 @@ class GenerationService:
 
     def _drop_cancelled(self) -> None:
         with self._condition:
-            gone = [entry for entry in self._waiting if entry[0].cancelled]
-            self._waiting = deque(entry for entry in self._waiting if not entry[0].cancelled)
-        for _, running in gone:
-            running.finish("cancelled")
-            self._finished["cancelled"] += 1
-        for number, (ticket, running) in list(self._running.items()):
-            if ticket.cancelled:
-                running.finish("cancelled")
-                self._leave(number)
+            gone = [ticket for ticket in self._waiting if ticket.cancelled]
+            self._waiting = deque(ticket for ticket in self._waiting if not ticket.cancelled)
+            self._finished["cancelled"] += len(gone)
+        dropped = [ticket for ticket in self._running if ticket.cancelled]
+        for ticket in (*gone, *dropped):
+            ticket.running.finish("cancelled")
+        self._leave(dropped)
 
-    def _admit(self) -> None:
-        while len(self._running) < len(self._slots):
-            with self._condition:
-                if not self._waiting:
-                    return
-                ticket, running = self._waiting.popleft()
-                number = next(number for number in range(len(self._slots)) if number not in self._running)
-                self._running[number] = (ticket, running)
-            self._begin(number, running)
-
-    def _begin(self, number: int, running: RunningRequest) -> None:
-        slot, prompt = self._slots[number], running.ids
-        self._tokens["prompt"] += len(prompt)
-        if running.request.echo_logprobs:
-            slot.rewind([])
-            if len(prompt) > 1:
-                running.echo(1, slot.read_all(prompt[:-1]))
-            else:
-                running.echo(1, slot.read_all(prompt)[:0])
-                slot.rewind([])
-            running.end_of_prompt()
-            if running.finish_reason is not None:
-                self._leave(number)
-            return
-        slot.rewind(prompt)
-        self._tokens["queries"] += len(prompt)
-        self._tokens["hits"] += len(slot.ids)
-
-    def _leave(self, number: int) -> None:
+    def _leave(self, tickets: list[Ticket]) -> None:
         with self._condition:
-            _, running = self._running.pop(number)
-            assert running.finish_reason is not None
-            self._finished[running.finish_reason] += 1
+            for ticket in tickets:
+                self._batch.remove(ticket.running)
+                self._running.remove(ticket)
+                self._finished[str(ticket.running.finish_reason)] += 1
             self._condition.notify_all()
 
-    def _end_all(self, reason: Any, error: str | None) -> None:
+    def _end_all(self, reason: FinishReason, error: str | None) -> None:
         with self._condition:
             self._accepting = False
-            everyone = [running for _, running in [*self._running.values(), *self._waiting]]
+            everyone = [*self._running, *self._waiting]
             self._running.clear()
             self._waiting.clear()
-        for running in everyone:
-            running.finish(reason, error=error)
-            self._finished[reason] += 1
+            self._finished[reason] += len(everyone)
+            calls = list(self._calls)
+            self._calls.clear()
+        for ticket in everyone:
+            ticket.running.finish(reason, error=error)
+        for _, future in calls:
+            future.set_exception(ServiceClosed("The service has ended", mend="start it again."))

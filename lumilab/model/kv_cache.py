@@ -73,6 +73,14 @@ class KVCache:
         """Counts `count` stored tokens in every row; the model calls it once after all layers."""
         self.lengths = [length + count for length in self.lengths]
 
+    def row(self, number: int, length: int) -> KVCache:
+        """One row as a cache of its own, of which `length` tokens count. Both write to the same memory."""
+        row = KVCache.__new__(KVCache)
+        row.keys = [keys[number : number + 1] for keys in self.keys]
+        row.values = [values[number : number + 1] for values in self.values]
+        row.capacity, row.lengths = self.capacity, [length]
+        return row
+
     def reset(self) -> None:
         """Forgets everything: the next tokens are the first of new texts."""
         self.lengths = [0] * len(self.lengths)

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from lumilab.artifact import Artifact
 from lumilab.errors import InputError, MismatchError
-from lumilab.inference.engine import Engine
+from lumilab.inference.engine import Engine, Slot
 from lumilab.model import Transformer
 from lumilab.recipe.schema import SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
@@ -107,13 +107,13 @@ def test_a_slot_keeps_what_prompts_have_in_common(engine: Engine, monkeypatch: p
     first = list(engine.stream(PROMPT, config, stop_ids=(), slot=slot))
     following = PROMPT + first + [77, 78]
     read: list[int] = []
-    features = Transformer.features
+    read_slot = Slot.read
 
-    def counting(self, ids, *args, **kwargs):  # type: ignore[no-untyped-def]
-        read.append(ids.shape[1])
-        return features(self, ids, *args, **kwargs)
+    def counting(self: Slot, ids: list[int]) -> torch.Tensor:
+        read.append(len(ids))
+        return read_slot(self, ids)
 
-    monkeypatch.setattr(Transformer, "features", counting)
+    monkeypatch.setattr(Slot, "read", counting)
     second = list(engine.stream(following, config, stop_ids=(), slot=slot))
     # The last of the first answer's tokens was never read, and the two new ones follow it.
     assert read[0] == 3

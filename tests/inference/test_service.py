@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lumilab.errors import InputError
+from lumilab.inference.batch import Batch
 from lumilab.inference.engine import Engine
 from lumilab.inference.requests import GenerationRequest, QueueFull, ServiceClosed, TokenEvent
 from lumilab.inference.service import GenerationService, Ticket
@@ -169,7 +170,7 @@ def test_a_failure_is_told_to_everyone(engine: Engine, monkeypatch: pytest.Monke
         raise RuntimeError("out of order")
 
     service = GenerationService(engine, slots=1)
-    monkeypatch.setattr(Transformer, "features", fail)
+    monkeypatch.setattr(Batch, "step", fail)
     listener = ask(service, PROMPTS[0])
     assert listener.reason == "error"
     assert "out of order" in str(listener.events[-1].error)
@@ -198,3 +199,52 @@ def test_tickets_are_harmless_after_the_end(service: GenerationService) -> None:
     listener.wait()
     ticket.cancel()
     assert ask(service, PROMPTS[1]).reason == "length"
+
+
+def test_prompts_read_in_pieces_give_the_same_answers(engine: Engine, service: GenerationService) -> None:
+    long = [100 + token % 300 for token in range(0, 700, 7)]
+    whole = ask(service, long).ids
+    slow = GenerationService(engine, slots=4, prompt_tokens=3)
+    busy = ask(slow, PROMPTS[1], SamplingConfig(temperature=0.0, max_tokens=60), stop_ids=())
+    busy.wait_for(1)
+    listeners = [ask(slow, prompt) for prompt in (long, PROMPTS[2], long)]
+    assert [listener.ids for listener in listeners] == [whole, ask(service, PROMPTS[2]).ids, whole]
+    busy.wait()
+    slow.close()
+
+
+def test_what_was_read_before_is_not_read_again(engine: Engine) -> None:
+    service = GenerationService(engine, slots=2)
+    shared = [100 + token for token in range(60)]
+    first = ask(service, [*shared, 5])
+    first.wait()
+    assert service.statistics().prefix_hits == 0
+    second = ask(service, [*shared, 6])  # in the slot of the first
+    second.wait()
+    assert service.statistics().prefix_hits == 60
+    third = ask(service, [*shared, 6], SamplingConfig(temperature=0.0, max_tokens=60), stop_ids=())
+    third.wait_for(1)
+    fourth = ask(service, [*shared, 6])  # copied from the slot that the third is in
+    assert fourth.ids == second.ids == third.ids[: len(second.ids)]
+    statistics = service.statistics()
+    assert statistics.prefix_hits == 60 + 60 + 60
+    assert statistics.prefix_queries == 4 * 61
+    service.close()
+    alone = Engine(engine.model, engine.tokenizer)
+    assert second.ids == list(alone.stream([*shared, 6], GREEDY))
+
+
+def test_slots_are_never_lost(service: GenerationService) -> None:
+    listeners = []
+    for number in range(18):
+        listener = Listener()
+        listeners.append(listener)
+        ticket = service.submit(GenerationRequest(PROMPTS[number % 6], GREEDY, stop_ids=()), listener)
+        if number % 3 == 0:
+            ticket.cancel()
+    for listener in listeners:
+        listener.wait()
+    assert service.drain(60)
+    statistics = service.statistics()
+    assert (statistics.running, statistics.waiting, statistics.kv_used) == (0, 0, 0.0)
+    assert sum(statistics.finished.values()) == 18
