@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+EXPORTS = Path("runs") / "exports"
 KEYS_VARIABLE = "LUMI_API_KEYS"
 OPEN_WARNING = "Everyone who can reach this machine can use this server: it has no API keys. Give --api-key-file."
 
@@ -24,6 +25,11 @@ def serve(
     api_key_file: Annotated[
         Path | None, typer.Option(help=f"File with one API key a line; {KEYS_VARIABLE} holds some, too.")
     ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the models run.")] = "auto",
+    quantize: Annotated[
+        Literal["none", "bf16", "int8", "int4"],
+        typer.Option(help="How weights are kept in memory; int8 and int4 are faster and cost some quality."),
+    ] = "none",
     slots: Annotated[int, typer.Option(help="Requests that generate at the same time, for each model.")] = 8,
     queue: Annotated[int, typer.Option(help="Requests that may wait; those beyond are told to come again.")] = 64,
     max_body: Annotated[float, typer.Option(help="Largest body of a request, in MiB.")] = 8.0,
@@ -54,6 +60,8 @@ def serve(
         ServingConfig,
         host=host,
         port=port,
+        device=device,
+        quantize=quantize,
         slots=slots,
         queue=queue,
         max_body=max_body,
@@ -65,10 +73,15 @@ def serve(
         log_prompts=log_prompts,
     )
     wanted = [split_name(word) for word in checkpoints] if checkpoints else [(None, None)]
-    found = [(name, find_checkpoint(path).path) for name, path in wanted]
+    found = [(name, find_checkpoint(path)) for name, path in wanted]
+    named = [(name or name_of(checkpoint.path), checkpoint) for name, checkpoint in found]
     keys = read_keys(api_key_file, os.environ.get(KEYS_VARIABLE))
+    if engine == "vllm":
+        from lumilab.interop.vllm import become_vllm, only_one
+
+        become_vllm(*only_one(named), config, keys, EXPORTS)
     bound = listen(config)
-    models = load_served([(name or name_of(path), path) for name, path in found], config)
+    models = load_served([(name, checkpoint.path) for name, checkpoint in named], config)
     console = Console(stderr=True, highlight=False)
     if not (keys or config.loopback):
         console.print(Text(OPEN_WARNING, style="yellow"))

@@ -1,4 +1,4 @@
-"""How a server is run: where it listens, what it lets in, and how long it waits. Nothing of it changes a text."""
+"""How a server is run: where it listens, what it lets in, and how long it waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from lumilab.recipe.section import Section, runtime
 
 MEBIBYTE = 1 << 20
 
-Quantization = Literal["none", "int8", "int4"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Quantization = Literal["none", "bf16", "int8", "int4"]
 
 
 class ServingConfig(Section):
@@ -17,6 +18,10 @@ class ServingConfig(Section):
 
     host: str = runtime("127.0.0.1", "address to listen on; the default is heard on this machine alone")
     port: int = runtime(8000, "port to listen on; 0 for any that is free", ge=0, le=65535)
+    device: Device = runtime("auto", "where the models run")
+    quantize: Quantization = runtime(
+        "none", "how the models' weights are kept in memory; int8 and int4 cost some quality"
+    )
     slots: int = runtime(8, "requests that generate at the same time, for each model", ge=1)
     queue: int = runtime(64, "requests that may wait for a slot; those beyond are told to come again", ge=0)
     max_body: float = runtime(8.0, "largest body of a request in MiB", gt=0)

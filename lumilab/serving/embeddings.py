@@ -75,8 +75,7 @@ async def embeddings(asked: EmbeddingRequest, request: Request) -> Response:
 @torch.no_grad()
 def embed(engine: Engine, ids: list[int]) -> torch.Tensor:
     """The direction [width] (float32, CPU) of a text's token ids."""
-    device = engine.model.output_weight.device
-    states = engine.model.features(torch.tensor([ids], device=device))[0].float()
+    states = engine.model.features(torch.tensor([ids], device=engine.device))[0].float()
     return torch.nn.functional.normalize(states.mean(0), dim=0).cpu()
 
 

@@ -32,7 +32,7 @@ def load_served(checkpoints: Sequence[tuple[str, Path]], config: ServingConfig) 
 
 
 def _load(name: str, checkpoint: Path, config: ServingConfig) -> ServedModel:
-    engine = Engine.load(checkpoint)
+    engine = Engine.load(checkpoint, config.device, config.quantize)
     try:
         stored = chat_files(engine.tokenizer, engine.context, engine.form)["tokenizer_config.json"]
     except InputError:  # no token for the end of a turn, so no chat template

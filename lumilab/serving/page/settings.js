@@ -26,6 +26,7 @@ export class Settings {
     this.show();
     $("open-settings").addEventListener("click", () => this.open());
     $("close-settings").addEventListener("click", () => this.dialog.close());
+    $("key-form").addEventListener("submit", event => { event.preventDefault(); this.dialog.close(); });
     $("reset").addEventListener("click", () => this.reset());
     this.dialog.addEventListener("click", event => { if (event.target === this.dialog) this.dialog.close(); });
     this.dialog.addEventListener("input", () => this.take());
