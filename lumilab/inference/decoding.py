@@ -7,7 +7,7 @@ half of one; bytes that can never become a character are shown as U+FFFD, as a d
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from lumilab.tokenizer.load import Tokenizer
 
@@ -69,3 +69,16 @@ class StopStrings:
             if any(string.startswith(text[-length:]) for string in self._strings if len(string) > length):
                 return length
         return 0
+
+
+def limited_newlines(pieces: Iterable[str], most: int) -> Iterator[str]:
+    """The pieces without the newlines that follow `most` others directly: small models write long runs of them."""
+    run = 0
+    for piece in pieces:
+        kept = []
+        for character in piece:
+            run = run + 1 if character == "\n" else 0
+            if run <= most:
+                kept.append(character)
+        if kept:
+            yield "".join(kept)

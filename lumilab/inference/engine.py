@@ -83,12 +83,11 @@ class TokenStream(Iterator[int]):
         self, slot: Slot, prompt_ids: Sequence[int], drawer: TokenDrawer, max_tokens: int, stop_ids: Collection[int]
     ) -> None:
         self.prompt_length = len(prompt_ids)
-        self.finish_reason: FinishReason | None = None
+        self.finish_reason: FinishReason | None = None if max_tokens else "length"
         self._slot = slot
         self._drawer = drawer
         self._left = max_tokens
         self._stop_ids = frozenset(stop_ids)
-        drawer.observe(prompt_ids)
         self._unread = slot.rewind(prompt_ids)
 
     def __next__(self) -> int:
@@ -183,16 +182,40 @@ class Engine:
         Raises:
             InputError: there is no prompt, or no room for an answer to it.
         """
+        self.check_prompt(prompt_ids)
+        slot = slot or self.new_slot(len(prompt_ids) + sampling.max_tokens)
+        drawer = self.new_drawer(prompt_ids, sampling)
+        return TokenStream(
+            slot, prompt_ids, drawer, sampling.max_tokens, self.stop_ids if stop_ids is None else stop_ids
+        )
+
+    def check_prompt(self, prompt_ids: Sequence[int], *, answered: bool = True) -> None:
+        """Refuses a prompt that cannot be read, or not be answered.
+
+        Raises:
+            InputError: there is no prompt, no room for it (and for a token after it, if it is to be `answered`), or a
+                token of it does not exist.
+        """
         if not prompt_ids:
             raise InputError("There is no prompt to continue", mend="give at least one token.")
-        if len(prompt_ids) >= self.context:
+        if len(prompt_ids) + answered > self.context:
             raise InputError(
                 f"The prompt has {len(prompt_ids)} tokens, but prompt and answer together must fit the model's context "
                 f"of {self.context}",
                 mend="shorten the prompt, or use a model trained with a larger model.context.",
             )
+        if min(prompt_ids) < 0 or max(prompt_ids) >= self.model.vocabulary_size:
+            raise InputError(
+                f"The prompt has a token id that is not between 0 and {self.model.vocabulary_size - 1}",
+                mend="leave it out.",
+            )
+
+    def new_drawer(self, prompt_ids: Sequence[int], sampling: SamplingConfig) -> TokenDrawer:
+        """What draws the tokens after a prompt.
+
+        Raises:
+            InputError: the logit bias names a token that does not exist.
+        """
         drawer = TokenDrawer(sampling, self.model.vocabulary_size, self.device)
-        slot = slot or self.new_slot(len(prompt_ids) + sampling.max_tokens)
-        return TokenStream(
-            slot, prompt_ids, drawer, sampling.max_tokens, self.stop_ids if stop_ids is None else stop_ids
-        )
+        drawer.observe(prompt_ids)
+        return drawer

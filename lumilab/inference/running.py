@@ -20,9 +20,9 @@ class RunningRequest:
         request: what was asked for.
         on_event: gets each event.
         tokenizer: the model's.
+        drawer: of its tokens; has seen the prompt.
         stop_ids: tokens that end the text.
         context: most tokens of prompt and answer together.
-        vocabulary_size, device: of the logits.
 
     Attributes:
         ids: the prompt's tokens and the generated ones.
@@ -34,10 +34,9 @@ class RunningRequest:
         request: GenerationRequest,
         on_event: Callable[[TokenEvent], None],
         tokenizer: Tokenizer,
+        drawer: TokenDrawer,
         stop_ids: frozenset[int],
         context: int,
-        vocabulary_size: int,
-        device: torch.device,
     ) -> None:
         self.request = request
         self.ids = list(request.prompt_ids)
@@ -47,8 +46,7 @@ class RunningRequest:
         self._context = context
         self._decoder = IncrementalDecoder(tokenizer)
         self._stop = StopStrings(request.stop)
-        self._drawer = TokenDrawer(request.sampling, vocabulary_size, device)
-        self._drawer.observe(request.prompt_ids)
+        self._drawer = drawer
 
     @property
     def generated(self) -> int:

@@ -14,7 +14,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from lumilab.errors import InputError
 from lumilab.inference.batch import Batch
 from lumilab.inference.engine import Engine
 from lumilab.inference.requests import FinishReason, GenerationRequest, QueueFull, ServiceClosed, TokenEvent
@@ -97,17 +96,10 @@ class GenerationService:
             QueueFull: as many requests as may wait are waiting.
             ServiceClosed: the service is shut down, or its engine failed.
         """
-        self._check(request)
+        self.engine.check_prompt(request.prompt_ids, answered=request.sampling.max_tokens > 0)
         stop_ids = self.engine.stop_ids if request.stop_ids is None else frozenset(request.stop_ids)
-        running = RunningRequest(
-            request,
-            on_event,
-            self.engine.tokenizer,
-            stop_ids,
-            self.engine.context,
-            self.engine.model.vocabulary_size,
-            self.engine.device,
-        )
+        drawer = self.engine.new_drawer(request.prompt_ids, request.sampling)
+        running = RunningRequest(request, on_event, self.engine.tokenizer, drawer, stop_ids, self.engine.context)
         ticket = Ticket(running, self._wake)
         with self._condition:
             if not self._accepting or self._failure:
@@ -176,17 +168,6 @@ class GenerationService:
             self._closing = True
             self._condition.notify()
         self._thread.join()
-
-    def _check(self, request: GenerationRequest) -> None:
-        size, context = self.engine.model.vocabulary_size, self.engine.context
-        if len(request.prompt_ids) >= context + (request.sampling.max_tokens == 0):
-            raise InputError(
-                f"The prompt has {len(request.prompt_ids)} tokens, but prompt and answer together must fit the model's "
-                f"context of {context}",
-                mend="shorten the prompt, or use a model trained with a larger model.context.",
-            )
-        if not all(0 <= token < size for token in request.prompt_ids):
-            raise InputError(f"The prompt has a token id that is not between 0 and {size - 1}", mend="leave it out.")
 
     # --- the service's thread ----------------------------------------------------------------------------------------
 

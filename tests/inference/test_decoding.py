@@ -1,13 +1,14 @@
 """Text as it grows: characters stay whole, stop strings are found however they are cut."""
 
 import itertools
+import re
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumilab.inference.decoding import IncrementalDecoder, StopStrings
+from lumilab.inference.decoding import IncrementalDecoder, StopStrings, limited_newlines
 
 # The decoder asks a tokenizer for nothing but the bytes of an id, so here each id is one byte.
 BYTES = SimpleNamespace(token_bytes=lambda token: bytes([token]))
@@ -72,3 +73,9 @@ def test_a_beginning_that_leads_nowhere_is_shown_after_all():
 def test_an_empty_stop_string_is_refused():
     with pytest.raises(ValueError, match="empty"):
         StopStrings([""])
+
+
+@given(st.lists(st.text("a\n", max_size=6), max_size=10), st.integers(1, 4))
+def test_runs_of_newlines_are_cut_however_the_text_is(pieces: list[str], most: int) -> None:
+    expected = re.sub("\n" * most + "+", "\n" * most, "".join(pieces))
+    assert "".join(limited_newlines(pieces, most)) == expected

@@ -6,12 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
     LogitsProcessorList,
+    MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
+    SequenceBiasLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
 
+from lumilab.errors import InputError
 from lumilab.model.sampling import TokenDrawer, candidates, penalised
 from lumilab.recipe.schema import SamplingConfig
 
@@ -27,6 +30,8 @@ def reference_distribution(scores: torch.Tensor, seen: list[int], config: Sampli
         processors.append(TopKLogitsWarper(config.top_k))
     if config.top_p < 1:
         processors.append(TopPLogitsWarper(config.top_p))
+    if config.min_p:
+        processors.append(MinPLogitsWarper(config.min_p))
     ids = torch.tensor([seen], dtype=torch.long)
     return processors(ids, scores[None].clone())[0].softmax(0)
 
@@ -45,13 +50,14 @@ def our_distribution(scores: torch.Tensor, seen: list[int], config: SamplingConf
     temperature=st.floats(0.1, 3.0),
     top_k=st.integers(0, 400),
     top_p=st.floats(0.05, 1.0),
+    min_p=st.sampled_from([0.0, 0.05, 0.5]),
     penalty=st.sampled_from([1.0, 1.1, 1.7, 0.8]),
 )
-def test_distribution_is_that_of_transformers(seed, size, temperature, top_k, top_p, penalty):
+def test_distribution_is_that_of_transformers(seed, size, temperature, top_k, top_p, min_p, penalty):
     generator = torch.Generator().manual_seed(seed)
     scores = 4 * torch.randn(size, generator=generator)
     seen = torch.randint(size, (5,), generator=generator).tolist()
-    config = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=penalty)
+    config = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=penalty)
     torch.testing.assert_close(
         our_distribution(scores, seen, config), reference_distribution(scores, seen, config), atol=1e-5, rtol=1e-4
     )
@@ -111,3 +117,39 @@ def test_impossible_tokens_are_never_drawn():
 def test_bfloat16_logits_are_widened():
     scores = torch.tensor([0.0, 1.0, 3.0], dtype=torch.bfloat16)
     assert TokenDrawer(SamplingConfig(temperature=0.0), 3, CPU).draw(scores) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    presence=st.floats(-2, 2),
+    frequency=st.floats(-2, 2),
+    bias=st.dictionaries(st.integers(0, 19), st.floats(-100, 100), max_size=4),
+)
+def test_penalties_and_bias_are_those_of_their_definition(seed, presence, frequency, bias):
+    """OpenAI's: mu[j] - c[j] * frequency - (c[j] > 0) * presence, with c[j] the count among the generated tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    config = SamplingConfig(
+        temperature=0.0, presence_penalty=presence, frequency_penalty=frequency, logit_bias=bias, repetition_penalty=1.2
+    )
+    drawer = TokenDrawer(config, 20, CPU)
+    prompt = [3, 3, 7]
+    drawer.observe(prompt)
+    drawn: list[int] = []
+    for _ in range(12):
+        logits = 3 * torch.randn(20, generator=generator)
+        ids = torch.tensor([prompt + drawn])
+        expected = RepetitionPenaltyLogitsProcessor(1.2)(ids, logits[None].clone())[0]
+        for token in range(20):
+            expected[token] -= drawn.count(token) * frequency + (token in drawn) * presence
+        if bias:
+            expected = SequenceBiasLogitsProcessor({(token,): value for token, value in bias.items()})(
+                ids, expected[None]
+            )[0]
+        drawn.append(drawer.draw(logits))
+        assert expected[drawn[-1]] >= expected.max() - 1e-4
+
+
+def test_a_bias_for_a_token_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="token 20, but ids go from 0 to 19"):
+        TokenDrawer(SamplingConfig(logit_bias={20: 1.0}), 20, CPU)
