@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
-from prometheus_client.parser import text_string_to_metric_families
 from tiny_chat import MODEL, SEED, tiny_model
 from tiny_pipeline import environment
 
@@ -107,6 +107,7 @@ class LiveServer:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric over all samples that have these labels."""
         import httpx
+        from prometheus_client.parser import text_string_to_metric_families
 
         families = text_string_to_metric_families(httpx.get(f"{self.url}/metrics", timeout=60).text)
         samples = [sample for family in families for sample in family.samples if sample.name == name]
@@ -147,3 +148,23 @@ def lumi_serve(*words: str | Path, **variables: str) -> Iterator[LiveServer]:
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+# --- fixtures: the rooms that need them import them into their conftest.py ---------------------------------------
+
+
+@pytest.fixture(scope="session")
+def talker(tmp_path_factory: pytest.TempPathFactory, tokenizer_artifact: Artifact, tokenizer: Tokenizer) -> Path:
+    return publish(tmp_path_factory.mktemp("talker") / "model", tokenizer_artifact, trained_talker(tokenizer))
+
+
+@pytest.fixture(scope="session")
+def babbler(tmp_path_factory: pytest.TempPathFactory, tokenizer_artifact: Artifact, tokenizer: Tokenizer) -> Path:
+    return publish(tmp_path_factory.mktemp("babbler") / "model", tokenizer_artifact, endless_babbler(tokenizer))
+
+
+@pytest.fixture(scope="session")
+def live(talker: Path, babbler: Path) -> Iterator[LiveServer]:
+    """One server for all tests that do not stop it."""
+    with lumi_serve(f"talker={talker}", f"babbler={babbler}", "--slots", "4", "--queue", "8") as server:
+        yield server

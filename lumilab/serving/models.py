@@ -48,22 +48,23 @@ class ServedModel:
 
     # --- text to ids -------------------------------------------------------------------------------------------------
 
-    async def encode(self, text: str, *, begin: bool = True, param: str = "prompt") -> list[int]:
+    async def encode(self, text: str, *, begin: bool = True, special: bool = False, param: str = "prompt") -> list[int]:
         """The ids of a text that is to be continued, after the token that begins one.
 
         Args:
             text: any.
             begin: put that token before it, where the tokenizer has one.
+            special: take the name of a special token in the text for the token.
             param: the field of the request, for the error.
 
         Raises:
             ApiError: it cannot fit the context. A text that is much too long is refused before it is encoded.
         """
         self._refuse_hopeless(len(text), param)
-        ids = await self._in_background(lambda: self.tokenizer.encode(text))
+        ids = await self._in_background(lambda: self.tokenizer.encode(text, allow_special=special))
         return [*self.beginning, *ids] if begin else ids
 
-    async def encode_chat(self, messages: Sequence[Message], *, answered: bool = True) -> list[int]:
+    async def encode_chat(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation, and of the header of the answer to it.
 
         Raises:

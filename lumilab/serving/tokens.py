@@ -1,6 +1,8 @@
 """`/tokenize`, `/detokenize` and `/tokenizer_info`, as vLLM has them: the model's tokenizer for clients without it.
 
-With these, lm-eval's `tokenizer_backend=remote` scores a model of which it has nothing but the server's address.
+With these, lm-eval's `tokenizer_backend=remote` scores a model of which it has nothing but the server's address. Names
+of special tokens in a text are those tokens here, unless `parse_special` is false, so that what `/detokenize` shows can
+be turned back; in a prompt or a message they are never more than text.
 """
 
 from __future__ import annotations
@@ -32,6 +34,10 @@ class TokenizeRequest(BaseModel):
     add_special_tokens: bool | None = Field(
         None, description="begin a text with the token that begins one; default true"
     )
+    parse_special: bool | None = Field(
+        None,
+        description="take the name of a special token in the text for the token; default true, and never in messages",
+    )
     return_token_strs: bool | None = Field(None, description="list the tokens' texts, too")
 
 
@@ -53,7 +59,8 @@ async def tokenize(asked: TokenizeRequest, request: Request) -> Response:
     if asked.messages is not None:
         ids = await model.encode_chat(messages_of(asked.messages))
     else:
-        ids = await model.encode(asked.prompt or "", begin=asked.add_special_tokens is not False)
+        begin, special = asked.add_special_tokens is not False, asked.parse_special is not False
+        ids = await model.encode(asked.prompt or "", begin=begin, special=special)
     strings = [model.token_text(token) for token in ids] if asked.return_token_strs else None
     answer = {"count": len(ids), "max_model_len": model.context, "tokens": ids, "token_strs": strings}
     return JsonResponse(answer)

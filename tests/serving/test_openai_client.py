@@ -61,7 +61,7 @@ def test_a_stream_grows_and_ends_as_clients_expect(client: Any, content: Any) ->
     assert pieces[0].choices[0].delta.content == ""
     texts = [piece.choices[0].delta.content or "" for piece in pieces if piece.choices]
     assert "".join(texts) == HELLO
-    assert len([text for text in texts if text]) > 5
+    assert len([text for text in texts if text]) > 1
     assert "\ufffd" not in "".join(texts)
     assert [piece.choices[0].finish_reason for piece in pieces if piece.choices][-1] == "stop"
     assert all(piece.usage is None for piece in pieces[:-1])
@@ -83,8 +83,8 @@ def test_limits_by_either_name(client: Any) -> None:
 
 
 def test_a_full_context_ends_a_text_by_length(client: Any) -> None:
-    prompt = [70] * 8190
-    answer = complete(client, prompt=prompt, max_tokens=50)
+    prompt = [70] * 510
+    answer = complete(client, model="talker", prompt=prompt, max_tokens=50, extra_body={"ignore_eos": True})
     assert answer.choices[0].finish_reason == "length"
     assert answer.usage.completion_tokens == 2
 
