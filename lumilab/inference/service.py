@@ -104,7 +104,8 @@ class GenerationService:
         with self._condition:
             if not self._accepting or self._failure:
                 raise ServiceClosed("The service takes no more requests", mend="start it again.")
-            if len(self._waiting) >= self._queue_limit:
+            # Those that have just come may still be in the queue while slots are free: a burst must find all the room.
+            if len(self._waiting) + len(self._running) >= self._slots + self._queue_limit:
                 raise QueueFull(f"{self._queue_limit} requests are waiting already", mend="try again a little later.")
             self._waiting.append(ticket)
             self._condition.notify()

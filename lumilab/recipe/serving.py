@@ -25,6 +25,7 @@ class ServingConfig(Section):
     slots: int = runtime(8, "requests that generate at the same time, for each model", ge=1)
     queue: int = runtime(64, "requests that may wait for a slot; those beyond are told to come again", ge=0)
     max_body: float = runtime(8.0, "largest body of a request in MiB", gt=0)
+    body_timeout: float = runtime(60.0, "seconds that a client may be silent while it sends its request", gt=0)
     max_choices: int = runtime(32, "most texts that one request may ask for", ge=1)
     request_timeout: float = runtime(600.0, "seconds after which an answer is given up", gt=0)
     health_timeout: float = runtime(10.0, "seconds within which a healthy engine makes a token", gt=0)

@@ -2,8 +2,8 @@
 
 A body is `{"error": {"message", "type", "param", "code"}}` whatever went wrong: a wrong path, a body that is no JSON, a
 full queue, a defect of ours. The `openai` package makes its exceptions of the status, so the status is what counts: 400
-for a request that can never work, 401 without a key, 404 for what is not there, 413 for a body that is too large, 429
-when the queue is full, 503 while the server stops, 504 when it took too long.
+for a request that can never work, 401 without a key, 404 for what is not there, 408 for a body that does not come, 413
+for one that is too large, 429 when the queue is full, 503 while the server stops, 504 when it took too long.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CLIENT_GONE = 499  # nobody reads it; the number is nginx's, for the log
 _log = logging.getLogger("lumilab.serving")
 
 
-class ApiError(Exception):
+class ApiError(HTTPException):
     """A request that is answered with an error.
 
     Args:
@@ -50,9 +50,8 @@ class ApiError(Exception):
         type: str = BAD_REQUEST,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code, self.param, self.type = status, message, code, param, type
-        self.headers = dict(headers or {})
+        super().__init__(status, message, dict(headers or {}))
+        self.message, self.code, self.param, self.type = message, code, param, type
 
     @property
     def body(self) -> dict[str, Any]:
@@ -61,7 +60,7 @@ class ApiError(Exception):
 
     def response(self) -> JsonResponse:
         """The same as a response."""
-        return JsonResponse(self.body, self.status, self.headers)
+        return JsonResponse(self.body, self.status_code, self.headers)
 
 
 class JsonResponse(Response):
@@ -111,8 +110,9 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 async def _refused_by_the_framework(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException) or hasattr(error, "status_code")
-    status = int(error.status_code)
+    if isinstance(error, ApiError):
+        return error.response()
+    status: int = getattr(error, "status_code", 400)
     path = request.url.path[:200]
     messages = {
         400: "The body of the request cannot be read as JSON in UTF-8.",
@@ -130,6 +130,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return ApiError(400, "The body of the request cannot be read as JSON.", code="invalid_json").response()
+    if first["loc"] == ("body",):
+        what = "The request needs a body: a JSON object, with the header Content-Type: application/json."
+        return ApiError(400, what, code="invalid_json").response()
     place = [str(part) for part in first["loc"] if part != "body"]
     param = ".".join(place)[:200] or None
     what = str(first["msg"]).removeprefix("Value error, ")

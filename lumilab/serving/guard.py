@@ -10,6 +10,7 @@ could reach it under a name that it lets point here (DNS rebinding).
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
@@ -61,7 +62,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._config.max_body_bytes)
+        exchange = _Exchange(scope, receive, send, self._config)
         try:
             self._check_host(exchange)
             self._check_key(exchange)
@@ -108,10 +109,12 @@ class Guard:
 class _Exchange:
     """A request and what becomes of it."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, config: ServingConfig) -> None:
         self.scope = scope
         self.status: int | None = None
-        self._receive, self._send, self._limit = receive, send, limit
+        self._receive, self._send = receive, send
+        self._limit, self._patience = config.max_body_bytes, config.body_timeout
+        self._reading = True
         self._headers = dict(scope["headers"])
         self._begun = time.perf_counter()
         self._bytes = 0
@@ -130,20 +133,32 @@ class _Exchange:
         if announced > self._limit:
             left = announced if announced <= DISCARDED * self._limit else 0
             while left > 0:
-                message = await self._receive()
+                message = await self._next()
                 if message["type"] != "http.request" or not message.get("more_body"):
                     break
                 left -= len(message["body"])
             raise self._too_large()
 
     async def receive(self) -> Message:
-        """The next message of the client, unless its body has grown too long."""
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._bytes += len(message.get("body", b""))
-            if self._bytes > self._limit:
-                raise self._too_large()
+        """The next message of the client, unless its body has grown too long or does not come.
+
+        Raises:
+            ApiError: so it is.
+        """
+        if not self._reading:  # what is waited for now is the client's leaving
+            return await self._receive()
+        message = await self._next()
+        self._reading = bool(message.get("more_body"))
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > self._limit:
+            raise self._too_large()
         return message
+
+    async def _next(self) -> Message:
+        try:
+            return await asyncio.wait_for(self._receive(), self._patience)
+        except TimeoutError:
+            raise ApiError(408, "The body of the request did not come.", code="timeout") from None
 
     async def send(self, message: Message) -> None:
         """Sends, with the request's name among the headers."""

@@ -38,6 +38,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorBody, "description": "The API key is missing or wrong."},
     403: {"model": ErrorBody, "description": "The server does not answer to this name."},
     404: {"model": ErrorBody, "description": "There is no such model."},
+    405: {"model": ErrorBody, "description": "The path does not answer to this method."},
+    408: {"model": ErrorBody, "description": "The body of the request did not come."},
     413: {"model": ErrorBody, "description": "The body is too large."},
     429: {"model": ErrorBody, "description": "The queue is full; Retry-After says when to come again."},
     500: {"model": ErrorBody, "description": "The server failed."},
