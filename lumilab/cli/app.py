@@ -11,6 +11,7 @@ from typer.main import get_command
 import lumilab
 from lumilab.cli import (
     chat,
+    compare,
     config,
     corpus,
     corpus_build,
@@ -59,6 +60,7 @@ app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
+app.command("compare")(compare.compare)
 app.command("serve")(serve.serve)
 app.add_typer(export.app, name="export")
 app.add_typer(importing.app, name="import")

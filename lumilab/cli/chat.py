@@ -9,7 +9,18 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lumilab.cli.options import MaxTokens, MinP, ModelPath, RepetitionPenalty, Seed, Temperature, TopK, TopP
+from lumilab.cli.options import (
+    Device,
+    MaxTokens,
+    MinP,
+    ModelPath,
+    Quantize,
+    RepetitionPenalty,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+)
 
 
 def chat(
@@ -25,12 +36,14 @@ def chat(
     think_budget: Annotated[
         int | None, typer.Option(help="Tokens it may think before it has to answer; any number otherwise.", min=0)
     ] = None,
+    quantize: Quantize = "none",
+    device: Device = "auto",
 ) -> None:
     """Talk with a trained model. An empty line starts a new conversation; Ctrl-D leaves."""
+    from lumilab.cli.picking import pick_model
     from lumilab.cli.streaming import show
     from lumilab.inference.chat import ChatSession
     from lumilab.inference.engine import Engine
-    from lumilab.pipeline.records import find_checkpoint
     from lumilab.recipe.load import checked_section
     from lumilab.recipe.schema import SamplingConfig
 
@@ -44,9 +57,9 @@ def chat(
         max_tokens=max_tokens,
         seed=seed,
     )
-    checkpoint = find_checkpoint(path)
+    model = pick_model(path)
     console = Console(stderr=True, highlight=False)
-    engine = Engine.load(checkpoint.path)
+    engine = Engine.load(model, device, quantize)
     session = ChatSession(
         engine,
         sampling,
@@ -56,9 +69,7 @@ def chat(
     )
     interactive = sys.stdin.isatty()
     if interactive:
-        console.print(
-            Text(f"Talking with {checkpoint.path}. Empty line: new conversation. Ctrl-D: leave.", style="dim")
-        )
+        console.print(Text(f"Talking with {model}. Empty line: new conversation. Ctrl-D: leave.", style="dim"))
     while True:
         question = _question(interactive)
         if question is None:

@@ -14,7 +14,8 @@ from rich.console import Console
 from lumilab.errors import Interrupted
 
 RECIPE_WORDS = "Recipe, and key=value changes"
-MODEL_WORDS = "Run or checkpoint (empty: the last one)"
+MODEL_WORDS = "Run or checkpoint (empty: choose from a list)"
+MODELS_WORDS = "Runs or checkpoints (empty: choose from a list)"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def choices() -> list[Choice]:
         *stages,
         Choice("run: a whole recipe", ("run",), RECIPE_WORDS, "quickstart"),
         Choice("chat with a model", ("chat",), MODEL_WORDS),
-        Choice("generate: continue a prompt", ("generate", "--prompt", "def "), MODEL_WORDS),
+        Choice("generate: continue a prompt", ("generate",), MODEL_WORDS),
+        Choice("compare: several models on one prompt", ("compare",), MODELS_WORDS),
         Choice("corpus download: a dataset of the hub", ("corpus", "download"), "Name, and options", "fineweb --list"),
         Choice(
             "corpus stats: what is in a corpus", ("corpus", "stats"), "Run, corpus or text files", "runs/quickstart"

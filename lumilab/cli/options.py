@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from lumilab.errors import ConfigError
 from lumilab.recipe import LoadedRecipe, load_recipe
 from lumilab.recipe.depth import as_words, derive
 
@@ -33,7 +34,20 @@ TopK = Annotated[int, typer.Option(help="Draw among this many most likely tokens
 TopP = Annotated[float, typer.Option(help="Draw among the most likely tokens that hold this probability.")]
 MinP = Annotated[float, typer.Option(help="Drop tokens less likely than this share of the most likely one's.")]
 RepetitionPenalty = Annotated[float, typer.Option(help="Above 1, tokens already seen become less likely.")]
+PresencePenalty = Annotated[float, typer.Option(help="Taken from the score of each token generated before.")]
+FrequencyPenalty = Annotated[float, typer.Option(help="The same, as often as it was generated.")]
+LogitBias = Annotated[
+    list[str] | None,
+    typer.Option(help="Added to the score of a token; may be repeated. -100 forbids it.", metavar="ID=NUMBER"),
+]
+Stop = Annotated[list[str] | None, typer.Option(help="Text that ends the answer; may be repeated.", metavar="TEXT")]
 Seed = Annotated[int, typer.Option(help="Same seed, same text.")]
+MaxNewlines = Annotated[int, typer.Option(help="Newlines shown in a row; those beyond are left out.", min=1)]
+Quantize = Annotated[
+    Literal["none", "bf16", "int8", "int4"],
+    typer.Option(help="How weights are kept in memory; int8 and int4 are faster and cost some quality."),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")]
 
 TRIAL = (
     "corpus.limit=2000",
@@ -67,3 +81,18 @@ def load(reference: str, overrides: list[str] | None, *, trial: bool = False, de
 def run_folder(loaded: LoadedRecipe, out: Path | None) -> Path:
     """Where the run lives: `--out`, or `runs/NAME` in the current folder."""
     return (out or Path("runs") / loaded.recipe.name).absolute()
+
+
+def biases(words: list[str] | None) -> dict[int, float]:
+    """What `--logit-bias ID=NUMBER` says.
+
+    Raises:
+        ConfigError: one of the words is not of that form.
+    """
+    try:
+        pairs = [word.split("=") for word in words or []]
+        return {int(token): float(value) for token, value in pairs}
+    except ValueError:
+        raise ConfigError(
+            "A bias is a token's id and a number, such as 1234=-100", where="--logit-bias", mend="write it so."
+        ) from None

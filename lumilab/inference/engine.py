@@ -15,6 +15,7 @@ from typing import Literal, Self
 
 from torch import Tensor
 
+from lumilab.artifact import Artifact
 from lumilab.errors import InputError
 from lumilab.inference.memory import Memory, Reading, remember
 from lumilab.inference.quantise import Quantisation, quantise
@@ -24,7 +25,7 @@ from lumilab.model.sampling import TokenDrawer
 from lumilab.posttraining.chat_files import stored_form
 from lumilab.posttraining.templates import DEFAULT, ChatForm
 from lumilab.recipe.schema import SamplingConfig
-from lumilab.tokenizer.load import Tokenizer
+from lumilab.tokenizer.load import FILE_NAME, Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.hardware import resolve_device
 
@@ -131,7 +132,7 @@ class Engine:
         """Loads a checkpoint with the tokenizer and the form of chat it carries.
 
         Args:
-            path: the checkpoint's folder.
+            path: the checkpoint's folder, or that of a state of training.
             device: where it is to run.
             quantisation: how its weights are stored there; see quantise.py.
 
@@ -139,9 +140,11 @@ class Engine:
             InputError, MismatchError, DamageError: it is not a whole checkpoint, or its tokenizer is another.
         """
         loaded = load_model(path, device=resolve_device(device))
-        tokenizer = Tokenizer.load(path)
+        tokenizer = Tokenizer.load(_tokenizer_folder(loaded.artifact))
         tokenizer.check_same(loaded.tokenizer_identity, f"the checkpoint {path}")
-        return cls(quantise(loaded.model, quantisation), tokenizer, stored_form(path))
+        finished = path.parent / "final"  # a state of training has no form of chat of its own
+        form = stored_form(path if (path / FILE_NAME).exists() or not finished.is_dir() else finished)
+        return cls(quantise(loaded.model, quantisation), tokenizer, form)
 
     @property
     def context(self) -> int:
@@ -219,3 +222,11 @@ class Engine:
         drawer = TokenDrawer(sampling, self.model.vocabulary_size, self.device)
         drawer.observe(prompt_ids)
         return drawer
+
+
+def _tokenizer_folder(artifact: Artifact) -> Path:
+    """Where a checkpoint's tokenizer is: in it, or, for a state of training, in the artifact it was made with."""
+    made_with = artifact.manifest.inputs.get("tokenizer")
+    if (artifact.path / FILE_NAME).exists() or made_with is None or made_with.path is None:
+        return artifact.path
+    return artifact.path / made_with.path

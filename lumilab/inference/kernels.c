@@ -24,6 +24,7 @@
 #define TOKENS 3
 #define TILE 48     /* tokens whose inputs stay in the second cache while all weights pass by */
 #define LONGEST 16384 /* inputs of a product; the widened weights of OUTPUTS outputs are kept on the stack */
+#define WORTH_SHARING 100000 /* multiplications; waking another thread takes as long as some of these */
 #define GROUP 32    /* 4-bit weights that share a scale */
 
 typedef float vec __attribute__((vector_size(LANES * 4)));
@@ -249,7 +250,7 @@ static void product(const matrix *m, const float *x, int64_t x_stride, int64_t t
     const int64_t blocks = (m->outputs + OUTPUTS - 1) / OUTPUTS;
     for (int64_t t = 0; t < tokens; t += TILE) {
         const int64_t here = tokens - t < TILE ? tokens - t : TILE;
-#pragma omp parallel for schedule(static) num_threads(threads)
+#pragma omp parallel for schedule(static) num_threads(threads) if (here * m->outputs * m->inputs > WORTH_SHARING)
         for (int64_t b = 0; b < blocks; b++) {
             const int64_t first = b * OUTPUTS, left = m->outputs - first;
             outputs_of(m, first, left < OUTPUTS ? left : OUTPUTS, x + t * x_stride, x_stride, here,
@@ -348,7 +349,8 @@ static void attention(const model *m, const layer *here, int64_t tokens, const i
             memcpy(here->keys + place, key, (size_t)d * 4);
             memcpy(here->values + place, key + kv * d, (size_t)d * 4);
         }
-#pragma omp parallel for schedule(static, 1) num_threads((int)m->threads)
+    const int64_t work = tokens * m->heads * d * 2 * (positions[tokens - 1] + 1); /* about */
+#pragma omp parallel for schedule(static, 1) num_threads((int)m->threads) if (work > WORTH_SHARING)
     for (int64_t task = 0; task < tokens * kv; task++) {
         const int64_t t = task / kv, h = task % kv, place = (slots[t] * kv + h) * m->capacity * d;
         for (int64_t q = h * group; q < (h + 1) * group; q++) {

@@ -126,5 +126,9 @@ def stream_text(engine: Engine, prompt: str, sampling: SamplingConfig, stop: Seq
     Raises:
         InputError: the prompt does not fit the model's context.
     """
-    prompt_ids = [engine.tokenizer.bos_id, *engine.tokenizer.encode(prompt)]
-    return TextStream(engine.stream(prompt_ids, sampling), engine.tokenizer, stop)
+    return TextStream(engine.stream(prompt_ids_of(engine, prompt), sampling), engine.tokenizer, stop)
+
+
+def prompt_ids_of(engine: Engine, prompt: str) -> list[int]:
+    """The ids of a text as the beginning of a document."""
+    return [engine.tokenizer.bos_id, *engine.tokenizer.encode(prompt)]
