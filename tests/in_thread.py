@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -25,20 +26,14 @@ def served_in_thread(
     server = Server([ServedModel("only", service, {})], config)
     bound = listen(config)
     running = uvicorn.Server(uvicorn.Config(create_app(server, keys), log_config=None, access_log=False))
-    started = threading.Event()
-    original = running.startup
-
-    async def startup(sockets: object = None) -> None:
-        await original(sockets=[bound])
-        started.set()
-
-    running.startup = startup  # type: ignore[method-assign, assignment]
     thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     try:
-        assert started.wait(60)
+        while not running.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
         yield address_of(bound), service
     finally:
-        running.should_exit = running.force_exit = True
+        running.should_exit = True
         thread.join(30)
         server.close()
