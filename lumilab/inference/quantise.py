@@ -110,3 +110,9 @@ def quantise(model: Transformer, kind: Quantisation) -> Transformer:
         if layer is not None:
             setattr(owner, name, StoredMatrix(layer.weight, None, sensitive))
     return model
+
+
+def stored_bytes(model: Transformer) -> int:
+    """Bytes that a model's weights take, scales included; the rotary table is not one of them."""
+    kept = [*model.parameters(), *(tensor for name, tensor in model.named_buffers() if name != "rotary")]
+    return sum(tensor.numel() * tensor.element_size() for tensor in kept)

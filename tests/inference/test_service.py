@@ -12,10 +12,12 @@ import torch
 from lumilab.errors import InputError
 from lumilab.inference.batch import Batch
 from lumilab.inference.engine import Engine
+from lumilab.inference.quantise import Quantisation, quantise
 from lumilab.inference.requests import GenerationRequest, QueueFull, ServiceClosed, TokenEvent
 from lumilab.inference.service import GenerationService, Ticket
 from lumilab.inference.text import TextStream
-from lumilab.model import Transformer
+from lumilab.model import Transformer, initialise
+from lumilab.recipe.model import ModelConfig
 from lumilab.recipe.schema import SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
 
@@ -248,3 +250,25 @@ def test_slots_are_never_lost(service: GenerationService) -> None:
     statistics = service.statistics()
     assert (statistics.running, statistics.waiting, statistics.kv_used) == (0, 0, 0.0)
     assert sum(statistics.finished.values()) == 18
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["none", "int8", "int4"])
+def test_a_model_of_real_size_answers_each_as_if_alone(tokenizer: Tokenizer, kind: Quantisation) -> None:
+    shape = ModelConfig(layers=12, width=512, heads=8, kv_heads=8, head_dim=64, feed_forward=1_408, context=512)
+    model = quantise(initialise(Transformer(shape, 32_768), 0).eval(), kind)
+    engine = Engine(model, tokenizer)
+    choose = torch.Generator().manual_seed(5)
+    prompts = [
+        torch.randint(512, (length,), generator=choose).tolist() for length in (1, 3, 40, 17, 70, 9, 128, 33, 5, 64)
+    ]
+    sampling = SamplingConfig(temperature=0.0, max_tokens=16)
+    service = GenerationService(engine, slots=6, prompt_tokens=11)
+    listeners = [ask(service, prompt, sampling, stop_ids=(), logprobs=1) for prompt in prompts]
+    together = [[(event.token_id, event.logprob) for event in listener.wait()] for listener in listeners]
+    service.close()
+    for prompt, got in zip(prompts, together, strict=True):
+        alone = GenerationService(engine, slots=1)
+        events = ask(alone, prompt, sampling, stop_ids=(), logprobs=1).wait()
+        assert got == [(event.token_id, event.logprob) for event in events]  # to the last bit
+        alone.close()
