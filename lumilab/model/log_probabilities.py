@@ -70,7 +70,7 @@ def _gradients(upstream: Tensor, features: Tensor, weight: Tensor, labels: Tenso
 def _pieces(labels: Tensor, vocabulary: int) -> Iterator[Tensor]:
     """The indices of the rows that count, some at a time."""
     limit = PIECE_LOGITS.get(labels.device.type, PIECE_LOGITS["cuda"])
-    yield from (labels != IGNORED).nonzero()[:, 0].split(max(FEWEST_ROWS, limit // vocabulary))
+    yield from torch.split((labels != IGNORED).nonzero()[:, 0], max(FEWEST_ROWS, limit // vocabulary))
 
 
 @_chosen.register_fake
