@@ -162,8 +162,11 @@ def _build_conversations(job: Job) -> Artifact:
 def _build_sft(job: Job) -> Artifact:
     from lumilab.inference.sampler import answer_prompts
     from lumilab.posttraining.sft import sft
+    from lumilab.posttraining.templates import ChatForm
 
     recipe = job.recipe
+    assert recipe.conversations is not None
+    form = ChatForm.named(recipe.conversations.template, recipe.conversations.think)
     tokenizer = job.inputs["tokenizer"]
     return sft(
         recipe.sft,
@@ -174,7 +177,7 @@ def _build_sft(job: Job) -> Artifact:
         tokenizer,
         job.target,
         job.context,
-        sampler=answer_prompts(tokenizer, recipe.sft.sample_prompts, recipe.chat),
+        sampler=answer_prompts(tokenizer, recipe.sft.sample_prompts, recipe.chat, form),
     )
 
 
@@ -225,6 +228,17 @@ STAGES: tuple[Stage, ...] = (
         version=DATASET_VERSION,
     ),
     Stage(
+        name="conversations",
+        kind="conversations",
+        about="render questions and answers",
+        inputs=("tokenizer",),
+        config=_conversations_config,
+        raw=_conversations_raw,
+        build=_build_conversations,
+        place="conversations/{key}",
+        wanted=_chats,
+    ),
+    Stage(
         name="pretrain",
         kind="checkpoint",
         about="train the model to continue text",
@@ -237,17 +251,6 @@ STAGES: tuple[Stage, ...] = (
         build=_build_pretrain,
         place="checkpoints/pretrain/{key}/final",
         trains=True,
-    ),
-    Stage(
-        name="conversations",
-        kind="conversations",
-        about="render questions and answers",
-        inputs=("tokenizer",),
-        config=_conversations_config,
-        raw=_conversations_raw,
-        build=_build_conversations,
-        place="conversations/{key}",
-        wanted=_chats,
     ),
     Stage(
         name="sft",
