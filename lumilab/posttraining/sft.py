@@ -7,7 +7,7 @@ so long answers count by their length and short ones are not drowned by padding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +156,10 @@ class AnswerTokens:
 
     def facts(self, first: int, count: int) -> dict[str, float]:
         """Nothing: all conversations are one source."""
+        return {}
+
+    def measures(self, means: Sequence[float]) -> dict[str, float]:
+        """Nothing but the loss is summed."""
         return {}
 
     def validation(self, rows: int) -> Iterator[Batch]:

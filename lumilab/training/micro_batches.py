@@ -86,5 +86,5 @@ def _peak_of_passes(learner: Learner, loss_of: LossFunction, batch: Batch, rows:
     with peak_watched(device) as peak:
         part = next(batch.split(rows)).to(device)
         for _ in range(2):
-            torch.autograd.backward(loss_of(learner.model, part))
+            torch.autograd.backward(loss_of(learner.model, part).flatten()[0])
         return peak()

@@ -28,7 +28,7 @@ from lumilab.training.schedules import learning_rate_share
 from lumilab.training.states import Progress
 from lumilab.training.step import Figures, Reading, take_step
 from lumilab.training.telemetry import NoLog, TrainingLog
-from lumilab.training.validation import bits_per_byte, judged, steps_between, validation_loss
+from lumilab.training.validation import bits_per_byte, judged, steps_between, validate
 from lumilab.work.context import WorkContext
 
 Sampler = Callable[[Transformer, int], list[tuple[str, str]]]
@@ -167,6 +167,7 @@ class Run:
             memory=self.meter.memory,
             seconds=self.meter.seconds,
             **facts,
+            **self.objective.measures(figures.means),
         )
 
     def validate_if_due(self, progress: Progress) -> Progress:
@@ -175,15 +176,17 @@ class Run:
         if not due or progress.step in (0, progress.validated_step):
             return progress
         began = time.monotonic()
-        loss = validation_loss(
+        found = validate(
             self.learner, self.objective, self.loss_of, self.hardware, self.devices, self.rows, self.context.stop
         )
         self.meter.pause(time.monotonic() - began)
-        if loss is None:
+        if found is None:
             return progress
+        loss, measures = found
         bits = bits_per_byte(loss, self.tokens_per_byte)
-        self.log.write("validation", progress.step, loss=loss, **bits)
+        self.log.write("validation", progress.step, loss=loss, **bits, **measures)
         told = "".join(f" · {value:.4f} bits per byte" for value in bits.values())
+        told += "".join(f" · {name} {value:.4f}" for name, value in measures.items())
         self.context.report.say(f"  step {progress.step:,} · validation loss {loss:.4f}{told}")
         progress = judged(progress, loss)
         if self.done(progress) and progress.step < self.config.steps:
