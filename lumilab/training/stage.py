@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,6 +36,7 @@ def train_stage(
     tokens_per_byte: float | None = None,
     files: Mapping[str, bytes] | None = None,
     eos_id: int | None = None,
+    finish: Callable[[Transformer], Mapping[str, bytes]] = lambda model: {},
 ) -> Artifact:
     """Trains a model and publishes it as the checkpoint `target`; training states and logs go beside it.
 
@@ -46,6 +47,7 @@ def train_stage(
         inputs: the artifacts it is made from, by role.
         tokenizer: what the data was encoded with.
         files, eos_id: as for `publish_checkpoint`.
+        finish: makes of the trained model what is published, in place (merges an adapter), and returns further files.
 
     Raises:
         As `train`.
@@ -68,13 +70,14 @@ def train_stage(
 
     def publish() -> None:
         if whole is not None:
+            more = finish(whole)
             publish_checkpoint(
                 target,
                 whole,
                 config=description,
                 inputs=inputs,
                 tokenizer=tokenizer,
-                files=files,
+                files={**(files or {}), **more},
                 statistics=asdict(progress),
                 eos_id=eos_id,
             )
