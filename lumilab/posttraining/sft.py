@@ -19,8 +19,10 @@ from lumilab.dataset.order import order_key, permute
 from lumilab.dataset.split import TRAIN, VALIDATION
 from lumilab.errors import MismatchError
 from lumilab.model import Transformer
+from lumilab.posttraining.adapters import begin_adapter
 from lumilab.posttraining.chat_files import chat_files
 from lumilab.posttraining.examples import Examples, PackedWindows, form_of
+from lumilab.recipe.finetuning import SftConfig
 from lumilab.recipe.training import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
@@ -35,7 +37,7 @@ PADDING = -1  # instead of a window's number: a window of padding
 
 
 def sft(
-    config: TrainingConfig,
+    config: SftConfig,
     window: int,
     seed: int,
     base: Artifact,
@@ -60,6 +62,7 @@ def sft(
 
     Raises:
         MismatchError: base or conversations were made with another tokenizer, or do not fit each other's lengths.
+        ResourceError: an adapter is wanted, and PEFT is not installed.
         As `lumilab.training.loop.train`.
     """
     known = Tokenizer.load(tokenizer.path)
@@ -75,6 +78,7 @@ def sft(
     form = form_of(conversations)
     objective = AnswerTokens(conversations, window, config, seed, known.pad_id)
     context.report.say(f"  {objective.describe()}", style="dim")
+    finish = begin_adapter(loaded.model, config.adapter, seed, context)
     return train_stage(
         STAGE,
         loaded.model,
@@ -88,6 +92,7 @@ def sft(
         sampler=sampler,
         files=chat_files(known, loaded.config.context, form),
         eos_id=form.template.end_id(known),
+        finish=finish,
     )
 
 

@@ -14,10 +14,11 @@ from pydantic import model_validator
 from lumilab.recipe.conversations import ConversationsConfig
 from lumilab.recipe.corpus import CorpusConfig
 from lumilab.recipe.dataset import DatasetConfig
+from lumilab.recipe.finetuning import SftConfig
 from lumilab.recipe.model import ModelConfig
 from lumilab.recipe.section import Count, Section, runtime, setting
 from lumilab.recipe.tokenizer import TokenizerConfig
-from lumilab.recipe.training import OptimizerConfig, TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 
 # --- evaluation, generation --------------------------------------------------------------------------------------
 
@@ -62,9 +63,7 @@ class Recipe(Section):
     conversations: ConversationsConfig | None = setting(
         None, "conversations to learn from; null to stop after pretraining"
     )
-    sft: TrainingConfig = setting(
-        TrainingConfig(optimizer=OptimizerConfig(learning_rate=5e-5), batch_size=8), "training on the conversations"
-    )
+    sft: SftConfig = setting(SftConfig(), "training on the conversations")
     evaluation: EvaluationConfig = setting(EvaluationConfig(), "how the finished models are measured")
     chat: SamplingConfig = runtime(
         SamplingConfig(temperature=0.7, top_p=0.9, repetition_penalty=1.1), "how `lumi chat` draws its answers"
@@ -95,8 +94,4 @@ class Recipe(Section):
                         f"pretrain.mixture.phases.{number}.weights names {name}, but the sources are "
                         f"{', '.join(sources)}: change the name, or give a source of corpus.sources this one"
                     )
-        if self.sft.mixture.phases:
-            raise ValueError("sft.mixture mixes sources, but conversations are one: leave it out")
-        if self.sft.document_mask:
-            raise ValueError("sft.document_mask is for pretraining, conversations never see each other: leave it out")
         return self

@@ -24,12 +24,13 @@ from lumilab.posttraining.sft import AnswerTokens, sft
 from lumilab.posttraining.template import render, render_prompt
 from lumilab.recipe.conversations import ConversationsConfig, MessagesConversations
 from lumilab.recipe.schema import SamplingConfig
-from lumilab.recipe.training import OptimizerConfig, TrainingConfig
+from lumilab.recipe.finetuning import SftConfig
+from lumilab.recipe.training import OptimizerConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.objective import UNTRAINED, summed_cross_entropy
 
-CONFIG = TrainingConfig(
+CONFIG = SftConfig(
     steps=6,
     batch_size=3,
     dtype="float32",
@@ -68,7 +69,7 @@ def run(
     base: Artifact,
     conversations: Artifact,
     tokenizer: Artifact,
-    config: TrainingConfig = CONFIG,
+    config: SftConfig = CONFIG,
     **more: Any,
 ) -> Artifact:
     return sft(config, WINDOW, 5, base, conversations, tokenizer, target, quiet_context()[0], **more)
