@@ -50,9 +50,9 @@ class Examples:
             DamageError: the arrays are missing or do not fit together.
         """
         counts = artifact.manifest.statistics[split]
-        ids = _read(artifact, f"{split}/{IDS}", counts["tokens"])
-        trained = _read(artifact, f"{split}/{TRAINED}", counts["tokens"])
-        ends = _read(artifact, f"{split}/{ENDS}", counts["conversations"]).astype(np.int64)
+        ids = read_array(artifact, f"{split}/{IDS}", counts["tokens"])
+        trained = read_array(artifact, f"{split}/{TRAINED}", counts["tokens"])
+        ends = read_array(artifact, f"{split}/{ENDS}", counts["conversations"]).astype(np.int64)
         if (np.diff(ends, prepend=0) <= 0).any() or int(ends[-1:].sum()) != len(ids):
             raise DamageError(
                 f"The arrays of the {split} split do not fit together", where=str(artifact.path), mend=REBUILD
@@ -166,7 +166,12 @@ class PackedWindows:
         return Batch(torch.from_numpy(ids), torch.from_numpy(labels), torch.from_numpy(documents))
 
 
-def _read(artifact: Artifact, name: str, length: int) -> npt.NDArray[Any]:
+def read_array(artifact: Artifact, name: str, length: int) -> npt.NDArray[Any]:
+    """An array of so many elements from a file of an artifact, memory-mapped.
+
+    Raises:
+        DamageError: it is another one, or cannot be read.
+    """
     path = artifact.file(name)
     try:
         # A split may have no conversation, and an empty file cannot be mapped.
