@@ -12,9 +12,9 @@ it, is kept apart from the answer, so that the renderer can train it, keep it or
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 from lumilab.artifact import canonical_json
 from lumilab.posttraining.tools import called, list_of_tools, returned
@@ -51,16 +51,42 @@ class Conversation:
             thing (`docstrings/json.dumps#1`, `#2`) stay on the same side of it.
         source: the configured name of where it is from.
         messages: as `parse_messages` accepts them.
+        row: the JSON value it was made of, where there is one.
     """
 
     id: str
     source: str
     messages: tuple[Message, ...]
+    row: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def sides(self) -> tuple[tuple[Message, ...], ...]:
+        """What is rendered of it: all of it is one."""
+        return (self.messages,)
 
     @property
     def split_key(self) -> str:
         """What the split of the conversation depends on, besides the seed."""
         return self.id.partition("#")[0]
+
+
+class Example(Protocol):
+    """What a source yields: a conversation, or several that belong together."""
+
+    @property
+    def id(self) -> str:
+        """Unique within a build."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The configured name of where it is from."""
+        ...
+
+    @property
+    def sides(self) -> Sequence[tuple[Message, ...]]:
+        """The conversations that are rendered of it."""
+        ...
 
 
 def fingerprint_of(messages: Sequence[Message]) -> bytes:

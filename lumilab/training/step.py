@@ -59,8 +59,9 @@ class Reading:
         """The figures, once they are there."""
         if self._event is not None:
             self._event.synchronize()
-        (loss, *means), norm, trained, skipped = (figure.tolist() for figure in self._figures)
-        return Figures(*self._known, loss, norm, trained, skipped, tuple(means))
+        loss, *means = self._figures[0].tolist()
+        norm, trained, skipped = (figure.item() for figure in self._figures[1:])
+        return Figures(*self._known, loss, float(norm), int(trained), bool(skipped), tuple(means))
 
 
 def take_step(
