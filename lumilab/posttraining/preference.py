@@ -20,6 +20,7 @@ from lumilab.dataset.loader import rank_rows
 from lumilab.dataset.split import SPLITS, TRAIN, VALIDATION
 from lumilab.errors import MismatchError
 from lumilab.model import Transformer
+from lumilab.posttraining.adapters import begin_adapter
 from lumilab.posttraining.chat_files import chat_files
 from lumilab.posttraining.comparisons import (
     PADDING,
@@ -75,6 +76,7 @@ def preference(
 
     Raises:
         MismatchError: base or pairs were made with another tokenizer, or do not fit each other's lengths.
+        ResourceError: an adapter is wanted, and PEFT is not installed.
         As `lumilab.training.loop.train`.
     """
     known = Tokenizer.load(tokenizer.path)
@@ -86,6 +88,7 @@ def preference(
     context.report.say(f"  {objective.describe()}", style="dim")
     if config.objective != "orpo":
         objective.compare_with(loaded.model, {"base": base, "pairs": pairs}, target.parent.parent, context)
+    finish = begin_adapter(loaded.model, config.adapter, seed, context)  # behind it: the reference has none
     return train_stage(
         STAGE,
         loaded.model,
@@ -99,6 +102,7 @@ def preference(
         sampler=sampler,
         files=chat_files(known, loaded.config.context, form),
         eos_id=form.template.end_id(known),
+        finish=finish,
     )
 
 

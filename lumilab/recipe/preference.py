@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lumilab.recipe.adapter import AdapterConfig
 from lumilab.recipe.conversations import HHPairs, JudgedConversations, PromptPairs, UltraFeedbackPairs
 from lumilab.recipe.section import Count, Section, Share, runtime, setting
 from lumilab.recipe.training import OptimizerConfig, TrainingConfig
@@ -41,6 +42,7 @@ class PreferenceConfig(PairsConfig, TrainingConfig):
     label_smoothing: float = setting(
         0.0, "dpo: how likely it is that a preference is the wrong way round", ge=0, lt=0.5
     )
+    adapter: AdapterConfig | None = setting(None, "train a low-rank adapter (LoRA) and nothing else; null to train all")
     good_weight: float = setting(1.0, "kto: what a good answer counts", gt=0)
     bad_weight: float = setting(1.0, "kto: what a bad answer counts", gt=0)
     batch_size: Count = setting(16, "pairs (of kto: answers) per optimizer step, over all devices")
