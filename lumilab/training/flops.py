@@ -15,6 +15,7 @@ import re
 import torch
 
 from lumilab.model import Transformer
+from lumilab.training.cost import operations_per_token
 
 # (name as a pattern, operations a second in bfloat16 and float16, in float32 without tensor cores)
 PEAKS: tuple[tuple[str, float, float], ...] = (
@@ -51,11 +52,7 @@ HALF_PEAKS: tuple[tuple[str, float, float], ...] = (
 
 def training_operations_per_token(model: Transformer, length: int) -> float:
     """Of the forward and the backward pass, in windows of `length` tokens."""
-    config = model.config
-    multiplied = sum(parameter.numel() for name, parameter in model.named_parameters() if "embed_" not in name)
-    if model.lm_head is None:
-        multiplied += model.output_weight.numel()
-    return 6.0 * multiplied + 12.0 * config.layers * config.heads * config.head_dim * length
+    return operations_per_token(model.config, model.vocabulary_size, length).total
 
 
 def peak_operations(device: torch.device, dtype: torch.dtype) -> float | None:
