@@ -9,10 +9,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lumilab.recipe.adapter import AdapterConfig
 from lumilab.recipe.conversations import HHPairs, JudgedConversations, PromptPairs, UltraFeedbackPairs
+from lumilab.recipe.finetuning import FinetuningConfig
 from lumilab.recipe.section import Count, Section, Share, runtime, setting
-from lumilab.recipe.training import OptimizerConfig, TrainingConfig
+from lumilab.recipe.training import OptimizerConfig
 
 PreferenceSource = Annotated[
     HHPairs | UltraFeedbackPairs | PromptPairs | JudgedConversations, Field(discriminator="kind")
@@ -32,7 +32,7 @@ class PairsConfig(Section):
     limit: int | None = setting(None, "keep at most this many pairs (for trials)", ge=1)
 
 
-class PreferenceConfig(PairsConfig, TrainingConfig):
+class PreferenceConfig(PairsConfig, FinetuningConfig):
     """Training on preferences. The defaults of training that differ here are those the field uses."""
 
     objective: Literal["dpo", "ipo", "orpo", "kto"] = setting(
@@ -42,7 +42,6 @@ class PreferenceConfig(PairsConfig, TrainingConfig):
     label_smoothing: float = setting(
         0.0, "dpo: how likely it is that a preference is the wrong way round", ge=0, lt=0.5
     )
-    adapter: AdapterConfig | None = setting(None, "train a low-rank adapter (LoRA) and nothing else; null to train all")
     good_weight: float = setting(1.0, "kto: what a good answer counts", gt=0)
     bad_weight: float = setting(1.0, "kto: what a bad answer counts", gt=0)
     batch_size: Count = setting(16, "pairs (of kto: answers) per optimizer step, over all devices")

@@ -58,7 +58,7 @@ def masked_examples(conversations: Artifact, tokenizer: Tokenizer, count: int) -
 
 
 def masked_pairs(pairs: Artifact, tokenizer: Tokenizer, count: int) -> Iterator[Text]:
-    """Training pairs of a pairs artifact, evenly spread, the good answer first; of single answers with a verdict, those.
+    """Training pairs of a pairs artifact, evenly spread, the good answer first; or single answers with a verdict.
 
     Args:
         pairs: the artifact.
