@@ -15,7 +15,9 @@ from lumilab.recipe.conversations import ConversationsConfig
 from lumilab.recipe.corpus import CorpusConfig
 from lumilab.recipe.dataset import DatasetConfig
 from lumilab.recipe.finetuning import SftConfig
+from lumilab.recipe.grpo import GrpoConfig, PromptsConfig
 from lumilab.recipe.model import ModelConfig
+from lumilab.recipe.preference import PreferenceConfig
 from lumilab.recipe.section import Count, Section, runtime, setting
 from lumilab.recipe.tokenizer import TokenizerConfig
 from lumilab.recipe.training import TrainingConfig
@@ -64,6 +66,11 @@ class Recipe(Section):
         None, "conversations to learn from; null to stop after pretraining"
     )
     sft: SftConfig = setting(SftConfig(), "training on the conversations")
+    preference: PreferenceConfig | None = setting(
+        None, "training on pairs of a better and a worse answer; null for none"
+    )
+    prompts: PromptsConfig | None = setting(None, "questions to practise on by reinforcement learning")
+    grpo: GrpoConfig | None = setting(None, "practice on the prompts, graded by rewards; null for none")
     evaluation: EvaluationConfig = setting(EvaluationConfig(), "how the finished models are measured")
     chat: SamplingConfig = runtime(
         SamplingConfig(temperature=0.7, top_p=0.9, repetition_penalty=1.1), "how `lumi chat` draws its answers"
@@ -81,6 +88,34 @@ class Recipe(Section):
             raise ValueError(
                 f"conversations.max_tokens ({longest}) is longer than dataset.window ({self.dataset.window}): "
                 "lower conversations.max_tokens"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _preferences(self) -> Self:
+        if self.preference is None:
+            return self
+        if self.conversations is None:
+            raise ValueError("preference goes on from a model that answers: add a section `conversations` for sft")
+        if self.preference.max_tokens and self.preference.max_tokens > self.dataset.window:
+            raise ValueError(
+                f"preference.max_tokens ({self.preference.max_tokens}) is longer than dataset.window "
+                f"({self.dataset.window}): lower preference.max_tokens"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _practice(self) -> Self:
+        if self.grpo is None:
+            return self
+        if self.prompts is None:
+            raise ValueError("grpo practises on prompts, and there are none: add a section `prompts` with `sources`")
+        if self.conversations is None:
+            raise ValueError("grpo goes on from a model that answers: add a section `conversations` for sft")
+        if self.grpo.max_tokens >= self.model.context:
+            raise ValueError(
+                f"grpo.max_tokens ({self.grpo.max_tokens}) leaves no room for a question in model.context "
+                f"({self.model.context}): lower grpo.max_tokens"
             )
         return self
 

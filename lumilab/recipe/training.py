@@ -98,6 +98,7 @@ class TrainingConfig(Section):
         None, "steps between validations, or a share of an epoch; null for a tenth of one, 10 to 100 times a run"
     )
     validation_windows: Count = runtime(64, "windows in each validation during training")
+    validate_first: bool = runtime(False, "validate before the first step, too")
     checkpoint_every: Count = runtime(100, "steps between checkpoints")
     keep_checkpoints: Count = runtime(2, "how many of the newest checkpoints stay on disk")
     log_every: Count = runtime(10, "steps between log lines")
@@ -123,4 +124,5 @@ class TrainingConfig(Section):
     def deciding(self) -> frozenset[str]:
         """When to validate decides which weights are the best, and when to stop early."""
         chosen = self.early_stopping is not None or self.publish == "best"
-        return frozenset({"validate_every", "validation_windows"} if chosen else ())
+        first = {"validate_first"} if self.validate_first else set()
+        return frozenset({"validate_every", "validation_windows"} | first if chosen else ())

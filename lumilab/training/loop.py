@@ -80,6 +80,9 @@ def train(
             run = Run(learner, objective, config, hardware, devices, loss_of, context, log, sampler, tokens_per_byte)
             saved = progress = run.with_micro_batch(progress)
             progress = run.validate_if_due(progress)  # where an earlier part of the run was stopped before it
+            if progress.step == 0 and progress != saved:
+                states.save(learner, progress, saver)  # the weights it began with may turn out to be the best
+                saved = progress
             while not (run.done(progress) or devices.stopped(context.stop, limit.reached)):
                 progress = run.step(progress)
                 saver.check()

@@ -173,7 +173,8 @@ class Run:
     def validate_if_due(self, progress: Progress) -> Progress:
         """Measures the validation loss at its steps, once; a stop leaves the progress as it was."""
         due = progress.step == self.config.steps or progress.step % self.validate_every == 0
-        if not due or progress.step in (0, progress.validated_step):
+        unwanted = progress.step == 0 and not self.config.validate_first
+        if not due or unwanted or progress.step == progress.validated_step:
             return progress
         began = time.monotonic()
         found = validate(
