@@ -2,78 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from tiny_chat import WINDOW, another_tokenizer, publish_model, tiny_model
 from tiny_corpus import quiet_context
+from tiny_sft import CONFIG, run
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lumilab.artifact import Artifact
 from lumilab.errors import MismatchError
 from lumilab.inference.engine import Engine
 from lumilab.model import Transformer
-from lumilab.posttraining.conversations import build_conversations
 from lumilab.posttraining.examples import Examples, PackedWindows
 from lumilab.posttraining.messages import ASSISTANT, USER, Message
 from lumilab.posttraining.sft import AnswerTokens, sft
 from lumilab.posttraining.template import render, render_prompt
-from lumilab.recipe.conversations import ConversationsConfig, MessagesConversations
 from lumilab.recipe.schema import SamplingConfig
-from lumilab.recipe.finetuning import SftConfig
-from lumilab.recipe.training import OptimizerConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.objective import UNTRAINED, summed_cross_entropy
-
-CONFIG = SftConfig(
-    steps=6,
-    batch_size=3,
-    dtype="float32",
-    device="cpu",
-    compile="no",
-    optimizer=OptimizerConfig(learning_rate=3e-3),
-    validate_every=3,
-    validation_windows=4,
-    checkpoint_every=2,
-    log_every=1,
-)
-
-
-@pytest.fixture(scope="module")
-def conversations(tokenizer_artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    folder = tmp_path_factory.mktemp("conversations")
-    with (folder / "rows.jsonl").open("w") as file:
-        for number in range(70):
-            turns = [("user", f"river {number}?"), ("assistant", "the morning " + "bridge " * (number % 4))]
-            turns += [("user", "of"), ("assistant", f"paints {number}")] if number % 5 == 0 else []
-            messages = [{"role": role, "content": content} for role, content in turns]
-            file.write(json.dumps({"messages": messages}) + "\n")
-    config = ConversationsConfig(
-        sources=[MessagesConversations(paths=[str(folder / "rows.jsonl")])], validation_share=0.2
-    )
-    return build_conversations(config, WINDOW, 1, tokenizer_artifact, folder / "out", quiet_context()[0])
-
-
-@pytest.fixture(scope="module")
-def base(tokenizer_artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return publish_model(tmp_path_factory.mktemp("base") / "final", tokenizer_artifact)
-
-
-def run(
-    target: Path,
-    base: Artifact,
-    conversations: Artifact,
-    tokenizer: Artifact,
-    config: SftConfig = CONFIG,
-    **more: Any,
-) -> Artifact:
-    return sft(config, WINDOW, 5, base, conversations, tokenizer, target, quiet_context()[0], **more)
-
 
 # --- packing ----------------------------------------------------------------------------------------------------
 
