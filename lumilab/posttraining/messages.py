@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from types import NoneType
 from typing import Any, Protocol
 
 from lumilab.artifact import canonical_json
@@ -130,8 +131,14 @@ def object_of(row: Any) -> dict[str, Any]:
         Malformed: it is none.
     """
     if not isinstance(row, dict):
-        raise Malformed("not an object", f"the row is a JSON {type(row).__name__}")
+        raise Malformed("not an object", f"the row is {kind_of(row)}")
     return row
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in JSON's own words."""
+    named = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", NoneType: "null"}
+    return named.get(type(value), "a number")
 
 
 def text_of(fields: dict[str, Any], name: str, default: str | None = None) -> str:
@@ -149,7 +156,7 @@ def text_of(fields: dict[str, Any], name: str, default: str | None = None) -> st
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        what = f"no field {name!r}" if name not in fields else f"field {name!r} holds a JSON {type(value).__name__}"
+        what = f"no field {name!r}" if name not in fields else f"field {name!r} is {kind_of(value)}"
         raise Malformed("content is not text", what)
     return value
 
@@ -177,7 +184,7 @@ def conversation_of(said: Iterable[Message], tools: Any = None) -> tuple[Message
 
 def _parse_message(number: int, entry: Any) -> Message:
     if not isinstance(entry, dict):
-        raise Malformed("not an object", f"message {number} is a JSON {type(entry).__name__}")
+        raise Malformed("not an object", f"message {number} is {kind_of(entry)}")
     role = entry.get("role")
     if role not in (*ROLES, TOOL):
         raise Malformed("unknown role", f"message {number} has role {role!r}; known are {', '.join((*ROLES, TOOL))}")
@@ -200,7 +207,7 @@ def _parse_content(number: int, entry: dict[str, Any]) -> tuple[str, str | None]
         texts = [text for kind, text in parts if kind != "reasoning"]
         thinking = "\n\n".join(text for kind, text in parts if kind == "reasoning") or thinking
     else:
-        raise Malformed("content is not text", f"message {number} has content of type {type(content).__name__}")
+        raise Malformed("content is not text", f"the content of message {number} is {kind_of(content)}")
     return "\n".join(text for text in [*texts, *map(called, calls)] if text), thinking
 
 

@@ -113,7 +113,7 @@ def build_prompts(
         "tokenizer_identity": encoder.identity,
     }
     with ArtifactBuilder(target, kind=KIND, config=description, inputs={"tokenizer": tokenizer}) as builder:
-        tally, counts = Tally(), dict.fromkeys(SPLITS, 0)
+        tally, counts = Tally("questions", "prompts"), dict.fromkeys(SPLITS, 0)
         split_of = splitter(seed, config.validation_share)
         with ExitStack() as stack:
             quarantine = stack.enter_context(builder.open(QUARANTINE))

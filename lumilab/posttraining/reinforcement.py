@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lumilab.artifact import Artifact
 from lumilab.errors import MismatchError
+from lumilab.posttraining.adapters import begin_adapter
 from lumilab.posttraining.chat_files import chat_files, stored_form
 from lumilab.posttraining.grpo import GroupRelative
 from lumilab.recipe.grpo import GrpoConfig
@@ -46,6 +47,7 @@ def grpo(
         MismatchError: base or prompts were made with another tokenizer, or a question and its answer do not fit the
             model's context.
         ConfigError, InputError: a reward cannot be used, or fails.
+        ResourceError: an adapter is wanted, and PEFT is not installed.
         As `lumilab.training.loop.train`.
     """
     known = Tokenizer.load(tokenizer.path)
@@ -62,6 +64,7 @@ def grpo(
             mend="lower grpo.max_tokens, or begin with a checkpoint of a larger model.context.",
         )
     context.report.say(f"  {objective.describe()}", style="dim")
+    finish = begin_adapter(loaded.model, config.adapter, seed, context)  # behind it: the reference has none
     artifact = train_stage(
         STAGE,
         loaded.model,
@@ -75,6 +78,7 @@ def grpo(
         sampler=sampler or objective.sample,
         files=chat_files(known, loaded.config.context, form),
         eos_id=form.template.end_id(known),
+        finish=finish,
     )
     curve = reward_curve(target.parent)
     if len(curve) > 1:

@@ -120,14 +120,15 @@ class Limits:
         """Raises Malformed for a larger one."""
         if len(messages) > self.turns:
             raise Malformed(
-                f"more than {self.turns} messages", f"the row has {len(messages):,}; {self.section}.max_turns is less"
+                f"more than {self.turns} messages",
+                f"the row has {len(messages):,}; {self.section}.max_turns says how many it may have",
             )
         for number, message in enumerate(messages, start=1):
             length = len(message.content) + len(message.thinking or "")
             if length > self.characters:
                 raise Malformed(
                     f"a message of more than {self.characters:,} characters",
-                    f"message {number} has {length:,}; {self.section}.max_message is less",
+                    f"message {number} has {length:,}; {self.section}.max_message says how many it may have",
                 )
 
 

@@ -11,7 +11,7 @@ from lumilab.corpus.document import BadRecord
 from lumilab.errors import InputError
 from lumilab.posttraining.rows import RefusedRow, place_of
 
-EXAMPLES = 3  # refused rows of a source that are shown
+EXAMPLES = 3  # refused rows of a source that are shown, each of another reason
 
 
 class Tally:
@@ -31,8 +31,8 @@ class Tally:
         self._read: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
         self._examples: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
-        self._first_refused: dict[str, list[BadRecord]] = {}
+        self._refused: dict[str, Counter[str]] = {}
+        self._first_refused: dict[str, dict[str, BadRecord]] = {}
         self._dropped: dict[str, Counter[str]] = {}
 
     def read(self, source: str) -> None:
@@ -47,10 +47,8 @@ class Tally:
     def refuse(self, source: str, row: BadRecord) -> None:
         """One more was no example."""
         self.drop(source, row.reason)
-        self._refused[source] += 1
-        shown = self._first_refused.setdefault(source, [])
-        if len(shown) < EXAMPLES:
-            shown.append(row)
+        self._refused.setdefault(source, Counter())[row.reason] += 1
+        self._first_refused.setdefault(source, {}).setdefault(row.reason, row)
 
     def check(self, max_bad_share: float, folders: Mapping[str, Path]) -> None:
         """Compares the share of refused rows of each source with what is allowed.
@@ -58,15 +56,17 @@ class Tally:
         Raises:
             InputError: a source has more.
         """
-        for source, refused in self._refused.items():
+        for source, reasons in self._refused.items():
+            refused = reasons.total()
             if refused <= max_bad_share * self._read[source]:
                 continue
-            shown = "; ".join(f"{place_of(row, folders)}: {_explained(row)}" for row in self._first_refused[source])
+            counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+            first = [self._first_refused[source][reason] for reason, _ in reasons.most_common(EXAMPLES)]
+            shown = "; ".join(f"{place_of(row, folders)}: {_explained(row)}" for row in first)
             raise InputError(
                 f"{refused:,} of {self._read[source]:,} rows of the source {source!r} are no {self.what} "
                 f"({refused / self._read[source]:.1%}, where {self._section}.max_bad_share allows "
-                f"{max_bad_share:.1%}): "
-                f"{shown}{'; ...' if refused > EXAMPLES else ''}",
+                f"{max_bad_share:.1%}): {counts}. For example {shown}",
                 where=f"source {source!r}",
                 mend="see that `kind` is the form of these rows, mend or remove them, or raise "
                 f"{self._section}.max_bad_share.",

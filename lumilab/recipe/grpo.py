@@ -11,8 +11,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from lumilab.recipe.conversations import ArithmeticConversations, ColumnsConversations, MessagesConversations
+from lumilab.recipe.finetuning import FinetuningConfig
 from lumilab.recipe.section import Count, Section, Share, runtime, setting
-from lumilab.recipe.training import OptimizerConfig, ScheduleConfig, TrainingConfig
+from lumilab.recipe.training import OptimizerConfig, ScheduleConfig
 
 BUILT_IN_REWARDS = ("answer", "format")
 
@@ -61,7 +62,7 @@ class RewardConfig(Section):
         return self
 
 
-class GrpoConfig(TrainingConfig):
+class GrpoConfig(FinetuningConfig):
     """Group-relative policy optimisation. The defaults of training that differ here are those the field uses."""
 
     rewards: list[RewardConfig] = setting([RewardConfig()], "what makes an answer good", min_length=1)

@@ -245,7 +245,14 @@ def test_steps_without_a_signal_are_steps(
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("more", [{}, {"beta": 0.1, "scale_rewards": True, "micro_batch_size": 4, "publish": "best"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"beta": 0.1, "scale_rewards": True, "micro_batch_size": 4, "publish": "best"},
+        {"beta": 0.1, "adapter": {"rank": 4}},
+    ],
+)
 def test_a_stopped_run_goes_on_to_the_same_weights(
     more: dict[str, Any], base: Artifact, prompts: Artifact, tokenizer_artifact: Artifact, tmp_path: Path
 ) -> None:
