@@ -178,7 +178,13 @@ def _build_sft(job: Job) -> Artifact:
         tokenizer,
         job.target,
         job.context,
-        sampler=answer_prompts(tokenizer, recipe.sft.sample_prompts, recipe.chat, form),
+        sampler=answer_prompts(
+            tokenizer,
+            recipe.sft.sample_prompts,
+            recipe.chat,
+            form,
+            held_back=(job.inputs["conversations"], recipe.sft.held_back_answers),
+        ),
     )
 
 

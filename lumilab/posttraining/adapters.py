@@ -108,7 +108,7 @@ def load_adapter(model: Transformer, folder: Path) -> None:
 
 def adapter_files(model: Transformer) -> dict[str, bytes]:
     """PEFT's files of the adapter that is in the model, by name; equal adapters give equal bytes."""
-    config: Any = model.peft_config[NAME]  # type: ignore[index,union-attr]  # PEFT put it there
+    config: Any = model.peft_config[NAME]  # type: ignore[index]  # PEFT put it there
     values = {name: sorted(value) if isinstance(value, set) else value for name, value in config.to_dict().items()}
     values["inference_mode"] = True  # so that whoever opens it does not train it by accident, as PEFT itself saves it
     values.pop("peft_version", None)  # which is no fact about the adapter

@@ -146,6 +146,10 @@ class PackedWindows:
     def __len__(self) -> int:
         return len(self._packed)
 
+    def conversations(self, window: int) -> list[Rendered]:
+        """The conversations that share the window of this number."""
+        return [self._examples.rendered(index) for index in self._packed[window]]
+
     def batch(self, windows: Sequence[int]) -> Batch:
         """The windows of these numbers as a batch; a number of -1 gives a window of padding.
 

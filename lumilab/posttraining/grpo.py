@@ -45,6 +45,7 @@ from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.devices import Devices
 from lumilab.training.objective import UNTRAINED, Batch
 from lumilab.training.row_shards import is_sharded
+from lumilab.training.run import Sample
 
 SMALLEST_DEVIATION = 1e-4  # added to the standard deviation that advantages are divided by
 SEEDS = 2**62  # of answers; the generators take 64 bits, and each answer counts up from its step's
@@ -230,13 +231,13 @@ class GroupRelative:
             mine = number % self._devices.count == self._devices.rank
             yield self._examination(questions[first : first + rows] if mine else []).filled(rows)
 
-    def sample(self, model: Transformer, step: int) -> list[tuple[str, str]]:
+    def sample(self, model: Transformer, step: int) -> list[Sample]:
         """A few held-back questions with the model's most likely answers and their rewards: a sampler for the loop."""
         questions = self._held_back(SHOWN)
         rollouts = self._answerer.answer(model, [self._ids[question.id] for question in questions], 0.0)
         rewards, _ = self._graded(questions, rollouts)
         texts = [f"{one.text} (reward {value:g})" for one, value in zip(rollouts, rewards.tolist(), strict=True)]
-        return [(question.messages[-1].content, text) for question, text in zip(questions, texts, strict=True)]
+        return [Sample(question.messages[-1].content, text) for question, text in zip(questions, texts, strict=True)]
 
     # --- the parts of a batch ----------------------------------------------------------------------------------------
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import model_validator
 
 from lumilab.recipe.adapter import AdapterConfig
-from lumilab.recipe.section import Count, setting
-from lumilab.recipe.training import OptimizerConfig, TrainingConfig
+from lumilab.recipe.section import Count, runtime, setting
+from lumilab.recipe.training import OptimizerConfig, ShareOfEpoch, TrainingConfig
 
 
 class FinetuningConfig(TrainingConfig):
@@ -33,11 +33,42 @@ class FinetuningConfig(TrainingConfig):
         return self
 
 
-class SftConfig(FinetuningConfig):
+class EitherTrainerConfig(FinetuningConfig):
+    """Fine-tuning that TRL's trainers can do, too."""
+
+    trainer: Literal["lumilab", "trl"] = setting("lumilab", "who trains: our own loop, or TRL's trainer")
+
+    @model_validator(mode="after")
+    def _by_trl(self) -> Self:
+        if self.trainer == "lumilab":
+            return self
+        lacking = {
+            "optimizer.name is muon": self.optimizer.name == "muon",
+            "ema is set": self.ema is not None,
+            "early_stopping is set": self.early_stopping is not None,
+            "publish is best": self.publish == "best",
+            "micro_batch_size is auto": self.micro_batch_size == "auto",
+        }
+        found = next((name for name, there in lacking.items() if there), None)
+        if found is not None:
+            raise ValueError(f"trainer is trl, which does not have this: {found}: change it, or set trainer to lumilab")
+        return self
+
+
+class SftConfig(EitherTrainerConfig):
     """Supervised fine-tuning. The defaults of training that differ here are those the field uses."""
 
     optimizer: OptimizerConfig = setting(OptimizerConfig(learning_rate=5e-5), "how gradients become updates")
     batch_size: Count = setting(8, "windows per optimizer step, over all devices")
+    validate_every: Count | ShareOfEpoch | None = runtime(
+        0.2, "steps between validations, or a share of an epoch; null for a tenth of one, 10 to 100 times a run"
+    )
+    sample_every: int | None = runtime(
+        None, "steps between sample generations; 0 for none, null for one with each validation", ge=0
+    )
+    held_back_answers: int = runtime(
+        4, "questions of the validation conversations that the samples answer, beside sample_prompts", ge=0
+    )
 
     @model_validator(mode="after")
     def _for_conversations(self) -> Self:

@@ -102,7 +102,9 @@ class TrainingConfig(Section):
     checkpoint_every: Count = runtime(100, "steps between checkpoints")
     keep_checkpoints: Count = runtime(2, "how many of the newest checkpoints stay on disk")
     log_every: Count = runtime(10, "steps between log lines")
-    sample_every: int = runtime(0, "steps between sample generations; 0 for none", ge=0)
+    sample_every: int | None = runtime(
+        0, "steps between sample generations; 0 for none, null for one with each validation", ge=0
+    )
     sample_prompts: list[str] = runtime([], "what the samples continue (or, after sft, answer)")
     time_limit: str | None = runtime(
         None, "stop cleanly after this long, for example 30m or 2h; run again to go on", pattern=r"^\d+(\.\d+)?[smhd]$"

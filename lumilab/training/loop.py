@@ -45,7 +45,7 @@ def train(
         states: where to save, and to resume from.
         context: progress and stopping.
         seed: of the global random number generators.
-        sampler: writes samples every `config.sample_every` steps.
+        sampler: writes samples every `config.sample_every` steps, or with each validation.
         tokens_per_byte: of the validation text, to tell its loss in bits per byte as well.
 
     Raises:

@@ -24,13 +24,14 @@ def steps_between(config: TrainingConfig, epoch_steps: float) -> int:
     """Steps from one validation to the next.
 
     A tenth of an epoch where the recipe leaves it open; but runs of much less than an epoch want to be looked at too,
-    and many epochs of little text not all the time: so 10 to 100 times a run.
+    and many epochs of little text not all the time: so 10 to 100 times a run. Where the recipe says a share, that is
+    taken at its word, up to 100 times a run.
     """
     every = config.validate_every
     if isinstance(every, int):
         return every
     if every is not None:
-        return max(1, round(every * epoch_steps))
+        return max(1, round(max(every * epoch_steps, config.steps / MOST)))
     return max(1, round(min(max(SHARE * epoch_steps, config.steps / MOST), config.steps / FEWEST)))
 
 

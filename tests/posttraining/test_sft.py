@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lumilab.artifact import Artifact
 from lumilab.errors import MismatchError
 from lumilab.inference.engine import Engine
+from lumilab.inference.sampler import answer_prompts
 from lumilab.model import Transformer
 from lumilab.posttraining.examples import Examples, PackedWindows
 from lumilab.posttraining.messages import ASSISTANT, USER, Message
@@ -24,6 +26,7 @@ from lumilab.recipe.schema import SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.objective import UNTRAINED, summed_cross_entropy
+from lumilab.training.run import Sample
 
 # --- packing ----------------------------------------------------------------------------------------------------
 
@@ -170,7 +173,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     whole = run(tmp_path / "whole" / "final", base, conversations, tokenizer_artifact)
     context, _ = quiet_context()
 
-    def stop_at_four(model: Transformer, step: int) -> list[tuple[str, str]]:
+    def stop_at_four(model: Transformer, step: int) -> list[Sample]:
         if step == 4:
             context.stop.request(2)
         return []
@@ -188,13 +191,32 @@ def test_samples_are_asked_for(
 ) -> None:
     steps: list[int] = []
 
-    def sampler(model: Transformer, step: int) -> list[tuple[str, str]]:
+    def sampler(model: Transformer, step: int) -> list[Sample]:
         steps.append(step)
-        return [("Q", "A")]
+        return [Sample("Q", "A", "R", step == 3)]
 
     config = CONFIG.model_copy(update={"sample_every": 3})
     run(tmp_path / "final", base, conversations, tokenizer_artifact, config, sampler=sampler)
     assert steps == [3, 6]
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    sample = {"event": "sample", "step": 3, "prompt": "Q", "text": "A", "reference": "R", "keeps_form": True}
+    assert sample in events
+    assert [event["keeping_form"] for event in events if event["event"] == "samples"] == [1.0, 0.0]
+
+
+def test_by_default_each_validation_has_answers(
+    base: Artifact, conversations: Artifact, tokenizer_artifact: Artifact, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"steps": 8})
+    sampling = SamplingConfig(temperature=0.0, max_tokens=5)
+    sampler = answer_prompts(tokenizer_artifact, ["river?"], sampling, held_back=(conversations, 2))
+    run(tmp_path / "final", base, conversations, tokenizer_artifact, config, sampler=sampler)
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    answers = [event for event in events if event["event"] == "sample"]
+    assert [event["step"] for event in answers] == [3, 3, 3, 6, 6, 6, 8, 8, 8]
+    assert {event.get("reference") is None for event in answers if event["prompt"] == "river?"} == {True}
+    held_back = [event for event in answers if event["prompt"] != "river?"]
+    assert all(event["prompt"].startswith("river ") and "the morning" in event["reference"] for event in held_back)
 
 
 def test_conversations_of_another_tokenizer_are_refused(

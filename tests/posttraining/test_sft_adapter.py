@@ -21,6 +21,7 @@ from lumilab.recipe.finetuning import SftConfig
 from lumilab.recipe.training import AverageConfig, OptimizerConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
+from lumilab.training.run import Sample
 
 ADAPTED = CONFIG.model_copy(update={"adapter": AdapterConfig(rank=4, alpha=8.0, dropout=0.1)})
 
@@ -76,7 +77,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     whole = run(tmp_path / "whole" / "final", base, conversations, tokenizer_artifact, config)
     context, _ = quiet_context()
 
-    def stop_at_four(model: Transformer, step: int) -> list[tuple[str, str]]:
+    def stop_at_four(model: Transformer, step: int) -> list[Sample]:
         if step == 4:
             context.stop.request(2)
         return []
