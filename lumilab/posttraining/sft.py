@@ -20,10 +20,11 @@ from lumilab.errors import MismatchError
 from lumilab.model import Transformer
 from lumilab.posttraining.adapters import begin_adapter
 from lumilab.posttraining.chat_files import chat_files
-from lumilab.posttraining.examples import Examples, PackedWindows, form_of
+from lumilab.posttraining.examples import Examples, form_of
 from lumilab.posttraining.template import Rendered
 from lumilab.posttraining.trl_sft import sft_trainer
 from lumilab.posttraining.visits import spread, visited
+from lumilab.posttraining.windows import PackedWindows
 from lumilab.posttraining.with_trl import train_with_trl
 from lumilab.recipe.finetuning import SftConfig
 from lumilab.recipe.training import TrainingConfig
