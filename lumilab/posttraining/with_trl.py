@@ -11,6 +11,7 @@ their model by PEFT.
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -50,14 +51,12 @@ def packages() -> tuple[Any, Any]:
         ResourceError: one is not installed.
     """
     try:
-        import datasets
-        import trl
+        return importlib.import_module("trl"), importlib.import_module("datasets")
     except ImportError as error:
         raise ResourceError(
             f"trainer is trl, but the package {error.name} is not installed",
             mend="install it with `pip install 'lumilab[trl]'`, or choose trainer=lumilab.",
         ) from error
-    return trl, datasets
 
 
 def train_with_trl(
@@ -134,11 +133,12 @@ def open_with_transformers(model: Transformer, base: Path) -> tuple[Any, Any]:
             where="the checkpoint's model section",
             mend="choose trainer=lumilab, or train one with rope positions, RMS norms and gated layers (qwen3, llama).",
         )
-    theirs = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    if hasattr(model, "peft_config"):
+    theirs: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    adapters: Any = getattr(model, "peft_config", None)
+    if adapters is not None:
         import peft
 
-        theirs = peft.get_peft_model(theirs, model.peft_config[NAME], adapter_name=NAME)
+        theirs = peft.get_peft_model(theirs, adapters[NAME], adapter_name=NAME)
     with torch.no_grad():
         weights = dict(theirs.named_parameters())
         for name, parameter in model.named_parameters():
@@ -266,7 +266,7 @@ def _callback(run: _Following) -> Any:
     """The run as what TRL's trainers call."""
     from transformers import TrainerCallback
 
-    class Follower(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+    class Follower(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             if run.after_step(state.global_step, more["model"]):
                 control.should_training_stop = control.should_save = True

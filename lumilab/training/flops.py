@@ -52,7 +52,7 @@ HALF_PEAKS: tuple[tuple[str, float, float], ...] = (
 def training_operations_per_token(model: Transformer, length: int) -> float:
     """Of the forward and the backward pass, in windows of `length` tokens."""
     config = model.config
-    multiplied = [parameter for name, parameter in model.named_parameters() if "embed_" not in name]
+    multiplied: list[torch.Tensor] = [parameter for name, parameter in model.named_parameters() if "embed_" not in name]
     if model.lm_head is None:
         multiplied.append(model.output_weight)
     products = sum((6.0 if parameter.requires_grad else 4.0) * parameter.numel() for parameter in multiplied)

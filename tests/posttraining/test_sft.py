@@ -18,10 +18,11 @@ from lumilab.errors import MismatchError
 from lumilab.inference.engine import Engine
 from lumilab.inference.sampler import answer_prompts
 from lumilab.model import Transformer
-from lumilab.posttraining.examples import Examples, PackedWindows
+from lumilab.posttraining.examples import Examples
 from lumilab.posttraining.messages import ASSISTANT, USER, Message
 from lumilab.posttraining.sft import AnswerTokens, sft
 from lumilab.posttraining.template import render, render_prompt
+from lumilab.posttraining.windows import PackedWindows
 from lumilab.recipe.schema import SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
@@ -32,11 +33,11 @@ from lumilab.training.run import Sample
 
 
 def test_packed_loss_is_the_sum_of_the_losses_alone(conversations: Artifact, tokenizer: Tokenizer) -> None:
-    model = tiny_model(tokenizer)
+    model = tiny_model(tokenizer).double()
     examples = Examples.open(conversations, "train")
     windows = PackedWindows(examples, WINDOW, tokenizer.pad_id)
     assert len(windows) < len(examples)
-    packed, alone = torch.zeros(()), torch.zeros(())
+    packed, alone = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
         for window in range(len(windows)):
             packed += summed_cross_entropy(model, windows.batch([window]))
@@ -44,7 +45,7 @@ def test_packed_loss_is_the_sum_of_the_losses_alone(conversations: Artifact, tok
             ids, labels = (torch.from_numpy(array)[None] for array in examples.example(index))
             logits = model(ids)  # one conversation by itself: no mask, no padding, positions from 0
             alone += F.cross_entropy(logits[0], labels[0], ignore_index=UNTRAINED, reduction="sum")
-    torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(packed, alone, rtol=1e-6, atol=0)
 
 
 def test_no_conversation_sees_another(conversations: Artifact, tokenizer: Tokenizer) -> None:
