@@ -20,10 +20,9 @@ from torch import Tensor
 
 from lumilab.artifact import Artifact
 from lumilab.errors import DamageError, MismatchError
-from lumilab.posttraining.examples import REBUILD, Examples, read_array
+from lumilab.posttraining.examples import REBUILD, VERDICTS, Examples, read_array
 from lumilab.training.objective import UNTRAINED, Batch
 
-VERDICTS = "verdicts.npy"
 SIDES = 2
 STEP = 16  # widths are multiples of it
 PADDING = -1  # instead of a row's number: a row of padding

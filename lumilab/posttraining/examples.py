@@ -22,6 +22,7 @@ from lumilab.posttraining.template import Rendered
 from lumilab.posttraining.templates import ChatForm
 
 IDS, TRAINED, ENDS = "ids.npy", "trained.npy", "ends.npy"
+VERDICTS = "verdicts.npy"  # of pairs (`comparisons.py`)
 REBUILD = "restore the file, or rebuild the conversations with `--force conversations`."
 
 

@@ -23,8 +23,7 @@ from lumilab.dataset.arrays import ArrayWriter
 from lumilab.dataset.shards import token_dtype
 from lumilab.dataset.split import SPLITS, TRAIN, VALIDATION, splitter
 from lumilab.errors import InputError
-from lumilab.posttraining.comparisons import VERDICTS
-from lumilab.posttraining.examples import ExampleWriter
+from lumilab.posttraining.examples import VERDICTS, ExampleWriter
 from lumilab.posttraining.gathering import (
     QUARANTINE,
     conclude,
