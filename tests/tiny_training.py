@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,9 @@ class Counting:
 
     def facts(self, first: int, count: int) -> dict[str, float]:
         return {"first": first, "count": count}
+
+    def measures(self, means: Sequence[float]) -> dict[str, float]:
+        return {}
 
     def validation(self, rows: int) -> Iterator[Batch]:
         for number in range(2):

@@ -19,11 +19,13 @@ from lumilab.cli import (
     doctor,
     export,
     generate,
+    grpo,
     importing,
     inspect,
     menu,
     pack,
     plan,
+    preference,
     quickstart,
     run,
     serve,
@@ -56,6 +58,8 @@ app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(config.app, name="config")
 app.command("pack")(pack.pack)
 app.command("sft")(sft.sft)
+app.command("preference")(preference.preference)
+app.command("grpo")(grpo.grpo)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("generate")(generate.generate)

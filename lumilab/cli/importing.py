@@ -1,4 +1,4 @@
-"""`lumi import hf|torch`: a model made elsewhere as a checkpoint of ours."""
+"""`lumi import hf|torch|adapter`: a model, or what was added to one, made elsewhere as a checkpoint of ours."""
 
 from __future__ import annotations
 
@@ -60,4 +60,23 @@ def torch(
     report = Reporter()
     for line in lines:
         report.say(line, style="dim")
+    report.say(f"The checkpoint is in {artifact.path}.")
+
+
+@app.command("adapter")
+def adapter(
+    source: Annotated[Path, typer.Argument(help="The folder that PEFT wrote.", metavar="PATH")],
+    out: Target,
+    base: Annotated[Path, typer.Option(help="The run or checkpoint that it was trained on.", metavar="PATH")],
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Do not compare with PEFT; it is marked as unverified.")
+    ] = False,
+) -> None:
+    """Merge a low-rank adapter (LoRA, PEFT's files) into a checkpoint."""
+    from lumilab.interop.import_adapter import import_adapter
+    from lumilab.pipeline.records import find_checkpoint
+
+    artifact, proof = import_adapter(source, find_checkpoint(base), out, unverified=unverified)
+    report = Reporter()
+    report.say(f"{proof}." if proof else "Not verified: no other library has opened it.", None if proof else "yellow")
     report.say(f"The checkpoint is in {artifact.path}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -19,12 +19,17 @@ def sft(
         bool,
         typer.Option("--show-mask", help="Print examples with what is trained marked; train on none of them."),
     ] = False,
+    trainer: Annotated[
+        Literal["lumilab", "trl"] | None,
+        typer.Option(help="Who trains: our loop or TRL's; by default as the recipe says."),
+    ] = None,
     examples: Annotated[int, typer.Option(help="How many examples --show-mask prints.", min=1)] = 3,
     out: Out = None,
     test: Trial = False,
 ) -> None:
     """Fine-tune on conversations: runs a recipe as far as its sft stage."""
-    loaded = load(recipe, overrides, trial=test)
+    chosen = [f"sft.trainer={trainer}"] if trainer else []
+    loaded = load(recipe, [*(overrides or []), *chosen], trial=test)
     folder = run_folder(loaded, out)
     report = Reporter()
     bring_up_to_date(loaded.recipe, folder, report, until="conversations" if show_mask else "sft")

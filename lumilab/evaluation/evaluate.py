@@ -27,7 +27,7 @@ from lumilab.training.checkpoint import LoadedModel, load_model
 from lumilab.training.hardware import resolve_device
 from lumilab.work.context import WorkContext
 
-CHAT_STAGE = "sft"
+CHAT_STAGES = ("sft", "preference", "grpo")  # the last of them that there is answers questions
 UNTRAINED_WINDOWS = 32  # enough: without training every window is as hard as any other
 
 
@@ -43,7 +43,7 @@ def evaluate(
 
     Args:
         config: how much is measured, and which questions are asked.
-        checkpoints: by stage, in the order of training; the one called "sft" is asked the questions.
+        checkpoints: by stage, in the order of training; the last one that chats is asked the questions.
         dataset: whose validation split is the text, and whose training split the unigram baseline is fitted on.
         tokenizer: the one all of them were made with.
         target: the folder to publish.
@@ -110,8 +110,9 @@ def _untrained(loaded: LoadedModel) -> Transformer:
 def _ask(
     config: EvaluationConfig, models: Mapping[str, LoadedModel], tokenizer: Tokenizer, context: WorkContext
 ) -> list[Answer]:
-    if CHAT_STAGE not in models or not config.prompts:
+    chats = [models[stage] for stage in CHAT_STAGES if stage in models]
+    if not chats or not config.prompts:
         return []
-    chat = models[CHAT_STAGE]
+    chat = chats[-1]
     engine = Engine(chat.model, tokenizer, stored_form(chat.artifact.path))
     return list(answer(engine, config.prompts, config.sampling, context))

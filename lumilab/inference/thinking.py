@@ -14,7 +14,7 @@ from lumilab.inference.decoding import IncrementalDecoder
 from lumilab.inference.engine import Engine, Slot, TokenStream
 from lumilab.inference.requests import FinishReason
 from lumilab.posttraining.messages import END_THINK, THINK
-from lumilab.posttraining.template import end_of_thinking
+from lumilab.posttraining.template import end_of_thinking, think_marks
 from lumilab.recipe.schema import SamplingConfig
 
 NEXT_SEED = 1_000_003  # the rest of an answer is drawn with other random numbers than its beginning
@@ -42,7 +42,7 @@ class ThinkingTokens(Iterator[int]):
         self._engine, self._sampling, self._slot, self._budget = engine, sampling, slot, budget
         self._ids = list(prompt_ids)
         self._stream: TokenStream = engine.stream(prompt_ids, sampling, slot=slot)
-        self._marks = think_marks(engine)
+        self._marks = think_marks(engine.tokenizer, engine.form)
         self._forced: list[int] = []
         self._inside = False
         self._thought = 0
@@ -93,7 +93,7 @@ class ThoughtDecoder(IncrementalDecoder):
 
     def __init__(self, engine: Engine, shown: bool) -> None:
         super().__init__(engine.tokenizer)
-        self._marks = think_marks(engine)
+        self._marks = think_marks(engine.tokenizer, engine.form)
         self._shown = shown
         self._inside = False
         self._begun = False
@@ -111,11 +111,3 @@ class ThoughtDecoder(IncrementalDecoder):
             piece = piece.lstrip()
             self._begun = bool(piece)
         return piece
-
-
-def think_marks(engine: Engine) -> tuple[int, int] | None:
-    """The ids that begin and end a think block; None where the tokenizer has none."""
-    template, tokenizer = engine.form.template, engine.tokenizer
-    if "think" not in template.ids and not {"think", "end_think"} <= tokenizer.roles.keys():
-        return None
-    return template.special_id("think", tokenizer), template.special_id("end_think", tokenizer)

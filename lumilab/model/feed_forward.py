@@ -13,7 +13,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lumilab.model.linear import linear
+from lumilab.model.linear import Linear, linear
 from lumilab.recipe.model import ModelConfig
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -31,9 +31,9 @@ class GatedFeedForward(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         bias = config.feed_forward_bias
-        self.gate_proj = nn.Linear(config.width, config.feed_forward, bias=bias)
-        self.up_proj = nn.Linear(config.width, config.feed_forward, bias=bias)
-        self.down_proj = nn.Linear(config.feed_forward, config.width, bias=bias)
+        self.gate_proj = Linear(config.width, config.feed_forward, bias=bias)
+        self.up_proj = Linear(config.width, config.feed_forward, bias=bias)
+        self.down_proj = Linear(config.feed_forward, config.width, bias=bias)
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,8 +46,8 @@ class PlainFeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.up_proj = nn.Linear(config.width, config.feed_forward, bias=config.feed_forward_bias)
-        self.down_proj = nn.Linear(config.feed_forward, config.width, bias=config.feed_forward_bias)
+        self.up_proj = Linear(config.width, config.feed_forward, bias=config.feed_forward_bias)
+        self.down_proj = Linear(config.feed_forward, config.width, bias=config.feed_forward_bias)
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:

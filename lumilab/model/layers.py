@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lumilab.model.blockwise import blockwise_causal_attention
 from lumilab.model.feed_forward import feed_forward
 from lumilab.model.kv_cache import KVCache
-from lumilab.model.linear import linear
+from lumilab.model.linear import Linear, linear
 from lumilab.model.norms import RMSNorm, residual_norm
 from lumilab.model.rotary import rotate
 from lumilab.recipe.model import ModelConfig
@@ -64,10 +64,10 @@ class Attention(nn.Module):
         self.index = index
         self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
         queries, keys, bias = config.heads * config.head_dim, config.kv_heads * config.head_dim, config.attention_bias
-        self.q_proj = nn.Linear(config.width, queries, bias=bias)
-        self.k_proj = nn.Linear(config.width, keys, bias=bias)
-        self.v_proj = nn.Linear(config.width, keys, bias=bias)
-        self.o_proj = nn.Linear(queries, config.width, bias=bias)
+        self.q_proj = Linear(config.width, queries, bias=bias)
+        self.k_proj = Linear(config.width, keys, bias=bias)
+        self.v_proj = Linear(config.width, keys, bias=bias)
+        self.o_proj = Linear(queries, config.width, bias=bias)
         self.q_norm = RMSNorm(config.head_dim, config.norm_epsilon) if config.qk_norm else None
         self.k_norm = RMSNorm(config.head_dim, config.norm_epsilon) if config.qk_norm else None
 

@@ -68,6 +68,10 @@ def estimate(recipe: Recipe, stages: list[str], text_bytes: int) -> Iterator[tup
         "pretrain": COMPILE_SECONDS + _training_operations(recipe, recipe.pretrain) / (rate * STEP_EFFICIENCY),
         "conversations": CONVERSATION_SECONDS,
         "sft": COMPILE_SECONDS + _training_operations(recipe, recipe.sft) / (rate * STEP_EFFICIENCY),
+        "pairs": CONVERSATION_SECONDS,
+        "preference": COMPILE_SECONDS + _preference_operations(recipe) / (rate * STEP_EFFICIENCY),
+        "prompts": CONVERSATION_SECONDS,
+        "grpo": COMPILE_SECONDS + _practice_operations(recipe) / (rate * STEP_EFFICIENCY),
         "evaluation": _evaluation_operations(recipe, text_bytes) / (rate * EVALUATION_EFFICIENCY),
     } | {stage: text_bytes / bytes_per_second for stage, bytes_per_second in TEXT_RATES.items()}
     for stage in stages:
@@ -85,11 +89,23 @@ def _training_operations(recipe: Recipe, config: TrainingConfig) -> float:
     return 3 * _operations_per_token(recipe) * config.steps * config.batch_size * recipe.dataset.window
 
 
+def _preference_operations(recipe: Recipe) -> float:
+    """A pair is two windows at most."""
+    return 0.0 if recipe.preference is None else 2 * _training_operations(recipe, recipe.preference)
+
+
+def _practice_operations(recipe: Recipe) -> float:
+    """Answering reads each token once more, in small products that are three times as slow as training's."""
+    if recipe.grpo is None:
+        return 0.0
+    return 2 * _training_operations(recipe, recipe.grpo)
+
+
 def _evaluation_operations(recipe: Recipe, text_bytes: int) -> float:
     tokens = text_bytes * recipe.dataset.validation_share / BYTES_PER_TOKEN
     if recipe.evaluation.windows:
         tokens = min(tokens, recipe.evaluation.windows * recipe.dataset.window)
-    models = 1 if recipe.conversations is None else 2
+    models = 1 + (recipe.conversations is not None) + (recipe.preference is not None) + (recipe.grpo is not None)
     return models * tokens * _operations_per_token(recipe)
 
 

@@ -15,6 +15,7 @@ from lumilab.artifact import Artifact, canonical_json, write_atomically
 from lumilab.errors import InputError
 
 FILE_NAME = "run.json"
+MODELS = ("grpo", "preference", "sft", "pretrain")  # the stages that publish one, the last trained first
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def current_artifact(folder: Path, stage: str) -> Artifact | None:
 
 
 def find_checkpoint(path: Path | None, runs: Path = Path("runs")) -> Artifact:
-    """The checkpoint a person means by a path: a checkpoint, a run (its chat model, else its base model), or
+    """The checkpoint a person means by a path: a checkpoint, a run (the model that was trained last), or
     nothing (the run that was worked on last).
 
     Raises:
@@ -61,14 +62,14 @@ def find_checkpoint(path: Path | None, runs: Path = Path("runs")) -> Artifact:
     if path is None:
         candidates = sorted(runs.glob(f"*/{FILE_NAME}"), key=lambda file: file.stat().st_mtime)
         for file in reversed(candidates):
-            if {"sft", "pretrain"} & read_records(file.parent).keys():
+            if set(MODELS) & read_records(file.parent).keys():
                 return find_checkpoint(file.parent)
         raise InputError(
             "There is no trained model here yet",
             where=str(runs.absolute()),
             mend="train one with `lumi quickstart`, or give the folder of a checkpoint.",
         )
-    for stage in ("sft", "pretrain"):
+    for stage in MODELS:
         found = current_artifact(path, stage)
         if found is not None:
             return found

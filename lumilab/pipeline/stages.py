@@ -13,6 +13,7 @@ from typing import Any
 from lumilab.artifact import Artifact, RawFile
 from lumilab.corpus import VERSION as CORPUS_VERSION
 from lumilab.dataset import VERSION as DATASET_VERSION
+from lumilab.pipeline import grpo_stages, preference_stages
 from lumilab.recipe import Recipe, identity
 from lumilab.work.context import WorkContext
 
@@ -162,8 +163,11 @@ def _build_conversations(job: Job) -> Artifact:
 def _build_sft(job: Job) -> Artifact:
     from lumilab.inference.sampler import answer_prompts
     from lumilab.posttraining.sft import sft
+    from lumilab.posttraining.templates import ChatForm
 
     recipe = job.recipe
+    assert recipe.conversations is not None
+    form = ChatForm.named(recipe.conversations.template, recipe.conversations.think)
     tokenizer = job.inputs["tokenizer"]
     return sft(
         recipe.sft,
@@ -174,14 +178,22 @@ def _build_sft(job: Job) -> Artifact:
         tokenizer,
         job.target,
         job.context,
-        sampler=answer_prompts(tokenizer, recipe.sft.sample_prompts, recipe.chat),
+        sampler=answer_prompts(
+            tokenizer,
+            recipe.sft.sample_prompts,
+            recipe.chat,
+            form,
+            held_back=(job.inputs["conversations"], recipe.sft.held_back_answers),
+        ),
     )
 
 
 def _build_evaluation(job: Job) -> Artifact:
     from lumilab.evaluation.evaluate import evaluate
 
-    checkpoints: dict[str, Artifact] = {name: job.inputs[name] for name in ("pretrain", "sft") if name in job.inputs}
+    checkpoints: dict[str, Artifact] = {
+        name: job.inputs[name] for name in ("pretrain", "sft", "preference", "grpo") if name in job.inputs
+    }
     return evaluate(
         job.recipe.evaluation, checkpoints, job.inputs["dataset"], job.inputs["tokenizer"], job.target, job.context
     )
@@ -225,6 +237,17 @@ STAGES: tuple[Stage, ...] = (
         version=DATASET_VERSION,
     ),
     Stage(
+        name="conversations",
+        kind="conversations",
+        about="render questions and answers",
+        inputs=("tokenizer",),
+        config=_conversations_config,
+        raw=_conversations_raw,
+        build=_build_conversations,
+        place="conversations/{key}",
+        wanted=_chats,
+    ),
+    Stage(
         name="pretrain",
         kind="checkpoint",
         about="train the model to continue text",
@@ -239,17 +262,6 @@ STAGES: tuple[Stage, ...] = (
         trains=True,
     ),
     Stage(
-        name="conversations",
-        kind="conversations",
-        about="render questions and answers",
-        inputs=("tokenizer",),
-        config=_conversations_config,
-        raw=_conversations_raw,
-        build=_build_conversations,
-        place="conversations/{key}",
-        wanted=_chats,
-    ),
-    Stage(
         name="sft",
         kind="checkpoint",
         about="train the model to answer",
@@ -261,10 +273,54 @@ STAGES: tuple[Stage, ...] = (
         wanted=_chats,
     ),
     Stage(
+        name="pairs",
+        kind="pairs",
+        about="render better and worse answers",
+        inputs=("tokenizer",),
+        config=preference_stages.pairs_config,
+        raw=preference_stages.pairs_raw,
+        build=preference_stages.build_pairs,
+        place="pairs/{key}",
+        wanted=preference_stages.prefers,
+    ),
+    Stage(
+        name="preference",
+        kind="checkpoint",
+        about="teach the model which answers are preferred",
+        inputs=("sft", "pairs", "tokenizer"),
+        config=preference_stages.preference_config,
+        build=preference_stages.build_preference,
+        place="checkpoints/preference/{key}/final",
+        trains=True,
+        wanted=preference_stages.prefers,
+    ),
+    Stage(
+        name="prompts",
+        kind="prompts",
+        about="read questions whose answers can be graded",
+        inputs=("tokenizer",),
+        config=grpo_stages.prompts_config,
+        raw=grpo_stages.prompts_raw,
+        build=grpo_stages.build_prompts,
+        place="prompts/{key}",
+        wanted=grpo_stages.practises,
+    ),
+    Stage(
+        name="grpo",
+        kind="checkpoint",
+        about="let the model practise on them",
+        inputs=("sft", "preference", "prompts", "tokenizer"),
+        config=grpo_stages.grpo_config,
+        build=grpo_stages.build_grpo,
+        place="checkpoints/grpo/{key}/final",
+        trains=True,
+        wanted=grpo_stages.practises,
+    ),
+    Stage(
         name="evaluation",
         kind="evaluation",
         about="measure the models",
-        inputs=("dataset", "tokenizer", "pretrain", "sft"),
+        inputs=("dataset", "tokenizer", "pretrain", "sft", "preference", "grpo"),
         config=lambda recipe: {"evaluation": identity(recipe.evaluation)},
         build=_build_evaluation,
         place="evaluation/{key}",

@@ -8,38 +8,39 @@ goes to is a pure function of the seed and its id.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
-from lumilab.artifact import Artifact, ArtifactBuilder, RawFile, canonical_json, record_raw_files
-from lumilab.corpus.document import BadRecord, Skipped
-from lumilab.corpus.sources.source import RawPath, Unchanged, inventory
+from lumilab.artifact import Artifact, ArtifactBuilder, RawFile
+from lumilab.corpus.sources.source import Unchanged
 from lumilab.dataset.order import order_key
 from lumilab.dataset.shards import token_dtype
 from lumilab.dataset.split import TRAIN, VALIDATION, splitter
 from lumilab.errors import InputError
 from lumilab.posttraining.examples import ExampleWriter
-from lumilab.posttraining.messages import SYSTEM, Conversation, fingerprint_of
+from lumilab.posttraining.gathering import (
+    QUARANTINE,
+    conclude,
+    distinct,
+    inventory_of,
+    limited,
+    raw_paths_of,
+    read_sources,
+    render_examples,
+)
+from lumilab.posttraining.messages import SYSTEM, Conversation
 from lumilab.posttraining.samples import Samples
 from lumilab.posttraining.sources import OpenSource, conversations_identity, open_sources
 from lumilab.posttraining.tally import Tally
-from lumilab.posttraining.template import Rendered, render_many
 from lumilab.posttraining.templates import ChatForm
 from lumilab.recipe.conversations import ConversationsConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.work.context import WorkContext
-from lumilab.work.stopping import StopRequest
 
 KIND = "conversations"
-QUARANTINE = "quarantine.jsonl"
-RENDERED_TOGETHER = 256  # conversations
 
-__all__ = ["build_conversations", "conversations_identity", "raw_inventory"]
+__all__ = ["QUARANTINE", "build_conversations", "conversations_identity", "distinct", "raw_inventory", "read_sources"]
 
 
 def raw_inventory(config: ConversationsConfig) -> tuple[list[RawFile], dict[str, Path | str]]:
@@ -49,7 +50,7 @@ def raw_inventory(config: ConversationsConfig) -> tuple[list[RawFile], dict[str,
         InputError: a configured path does not exist or holds nothing readable.
         ConfigError: two sources have one name.
     """
-    return _inventory(open_sources(config))
+    return inventory_of(open_sources(config))
 
 
 def build_conversations(
@@ -76,7 +77,7 @@ def build_conversations(
     form.template.end_id(encoder)  # better now than after all has been read
     sources = open_sources(config)
     weights = {source.name: source.weight for source in sources}
-    unchanged = Unchanged(_raw_paths(sources))
+    unchanged = Unchanged(raw_paths_of(sources))
     with ArtifactBuilder(
         target,
         kind=KIND,
@@ -89,7 +90,7 @@ def build_conversations(
         },
         inputs={"tokenizer": tokenizer},
     ) as builder:
-        files, roots = _inventory(sources)
+        raw = inventory_of(sources)
         tally, samples = Tally(), Samples(encoder)
         split_of = splitter(seed, config.validation_share)
         with builder.open(QUARANTINE) as quarantine, ExitStack() as stack:
@@ -97,69 +98,22 @@ def build_conversations(
                 split: stack.enter_context(ExampleWriter(builder, split, token_dtype(encoder.vocabulary_size)))
                 for split in (TRAIN, VALIDATION)
             }
-            read = _distinct(_read(sources, tally, quarantine, context.stop), tally)
-            taken = _limited(_long_enough(read, config.min_turns, tally), config.limit, seed, tally)
+            read = distinct(read_sources(sources, tally, quarantine, context.stop), tally)
+            taken = limited(_long_enough(read, config.min_turns, tally), config.limit, seed, tally)
             lengths = range(config.min_tokens, (config.max_tokens or window) + 1)
-            for conversation, rendered in _render(taken, encoder, form, lengths, tally, context):
+            for conversation, (rendered,) in render_examples(
+                taken, encoder, form, lengths, tally, context, "conversations"
+            ):
                 split = split_of(conversation.split_key)
                 copies = _copies(conversation, weights[conversation.source], seed) if split == TRAIN else 1
                 for _ in range(copies):
                     writers[split].add(rendered)
-                samples.offer(conversation, rendered, split)
+                samples.offer(conversation, split, rendered)
                 tally.keep(conversation.source, copies)
         _check_enough(writers, tally, sources)
-        tally.check(config.max_bad_share, {path.root: path.folder for path in _raw_paths(sources)})
-        unchanged.check()
-        record_raw_files(builder, files, roots)
-        builder.write_json("samples.json", samples.summary())
-        builder.statistics = {split: writer.counts() for split, writer in writers.items()} | tally.summary()
-        for line in tally.describe():
-            context.report.say(f"  {line}")
-        if builder.path(QUARANTINE).stat().st_size:
-            context.report.say(f"  Rows that are no conversations are listed in {target / QUARANTINE}", style="yellow")
+        builder.statistics |= {split: writer.counts() for split, writer in writers.items()}
+        conclude(builder, sources, raw, unchanged, tally, samples, config.max_bad_share, context)
         return builder.publish(replace=True)
-
-
-def _raw_paths(sources: Sequence[OpenSource]) -> list[RawPath]:
-    return [path for source in sources for path in source.raw_paths()]
-
-
-def _inventory(sources: Sequence[OpenSource]) -> tuple[list[RawFile], dict[str, Path | str]]:
-    files, folders = inventory(_raw_paths(sources))
-    roots: dict[str, Path | str] = dict(folders)
-    for source in sources:
-        remote, addresses = source.remote_files()
-        files += remote
-        roots |= addresses
-    return files, roots
-
-
-def _read(
-    sources: Sequence[OpenSource], tally: Tally, quarantine: BinaryIO, stop: StopRequest
-) -> Iterator[Conversation]:
-    """What the sources hold; rows that are no conversations go to the quarantine."""
-    for source in sources:
-        for item in source.read(stop):
-            tally.read(source.name)
-            if isinstance(item, Skipped):
-                tally.drop(source.name, item.reason)
-            elif isinstance(item, BadRecord):
-                tally.refuse(source.name, item)
-                quarantine.write(canonical_json({"source": source.name, **asdict(item)}) + b"\n")
-            else:
-                yield item
-
-
-def _distinct(conversations: Iterable[Conversation], tally: Tally) -> Iterator[Conversation]:
-    """Each conversation once: a repeated one would count twice, and might be in both splits."""
-    seen: set[bytes] = set()
-    for conversation in conversations:
-        fingerprint = fingerprint_of(conversation.messages)
-        if fingerprint in seen:
-            tally.drop(conversation.source, "duplicate")
-        else:
-            seen.add(fingerprint)
-            yield conversation
 
 
 def _long_enough(conversations: Iterable[Conversation], least: int, tally: Tally) -> Iterator[Conversation]:
@@ -175,49 +129,6 @@ def _copies(conversation: Conversation, weight: float, seed: int) -> int:
     """How often a conversation is in the training split: a weight of 2.5 is two or three times, by its id."""
     whole = int(weight)
     return whole + (order_key(seed, "weight", conversation.id) < (weight - whole) * 2**64)
-
-
-def _limited(
-    conversations: Iterable[Conversation], limit: int | None, seed: int, tally: Tally
-) -> Iterator[Conversation]:
-    """At most `limit` of them, chosen by a hash of their ids, in the order they came; memory holds that many."""
-    if limit is None:
-        yield from conversations
-        return
-    chosen: list[tuple[int, int, Conversation]] = []  # a heap with the largest hash first, as negative numbers
-    for place, conversation in enumerate(conversations):
-        entry = (-order_key(seed, "limit", conversation.id), -place, conversation)
-        if len(chosen) < limit:
-            heapq.heappush(chosen, entry)
-        else:
-            _, _, left = heapq.heappushpop(chosen, entry)
-            tally.drop(left.source, "over the limit")
-    for _, _, conversation in sorted(chosen, key=lambda entry: -entry[1]):
-        yield conversation
-
-
-def _render(
-    conversations: Iterable[Conversation],
-    tokenizer: Tokenizer,
-    form: ChatForm,
-    lengths: range,
-    tally: Tally,
-    context: WorkContext,
-) -> Iterator[tuple[Conversation, Rendered]]:
-    """Ids and mask of each conversation of a wanted length."""
-    waiting = iter(conversations)
-    with context.report.task("Rendering conversations", unit="conversations") as task:
-        while batch := list(islice(waiting, RENDERED_TOGETHER)):
-            context.stop.check()
-            rendered = render_many([conversation.messages for conversation in batch], tokenizer, form)
-            for conversation, example in zip(batch, rendered, strict=True):
-                if len(example.ids) in lengths:
-                    yield conversation, example
-                elif len(example.ids) < lengths.start:
-                    tally.drop(conversation.source, f"shorter than {lengths.start} tokens")
-                else:
-                    tally.drop(conversation.source, f"longer than {lengths.stop - 1} tokens")
-            task.advance(len(batch))
 
 
 def _check_enough(writers: dict[str, ExampleWriter], tally: Tally, sources: Sequence[OpenSource]) -> None:

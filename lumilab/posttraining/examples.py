@@ -1,4 +1,4 @@
-"""A conversations artifact, opened: its examples, and training windows made of them.
+"""A conversations artifact, opened: its examples.
 
 On disk each split is three arrays: `ids.npy` (the token ids of all conversations one after the other), `trained.npy`
 (uint8, 1 where the model is to produce the token) and `ends.npy` (uint64, where each conversation ends).
@@ -6,7 +6,6 @@ On disk each split is three arrays: `ids.npy` (the token ids of all conversation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,17 +13,16 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lumilab.artifact import Artifact, ArtifactBuilder
 from lumilab.dataset.arrays import ArrayWriter
+from lumilab.dataset.loader import IGNORED
 from lumilab.errors import DamageError
-from lumilab.posttraining.packing import pack
 from lumilab.posttraining.template import Rendered
 from lumilab.posttraining.templates import ChatForm
-from lumilab.training.objective import UNTRAINED, Batch
 
 IDS, TRAINED, ENDS = "ids.npy", "trained.npy", "ends.npy"
+VERDICTS = "verdicts.npy"  # of pairs (`comparisons.py`)
 REBUILD = "restore the file, or rebuild the conversations with `--force conversations`."
 
 
@@ -50,9 +48,9 @@ class Examples:
             DamageError: the arrays are missing or do not fit together.
         """
         counts = artifact.manifest.statistics[split]
-        ids = _read(artifact, f"{split}/{IDS}", counts["tokens"])
-        trained = _read(artifact, f"{split}/{TRAINED}", counts["tokens"])
-        ends = _read(artifact, f"{split}/{ENDS}", counts["conversations"]).astype(np.int64)
+        ids = read_array(artifact, f"{split}/{IDS}", counts["tokens"])
+        trained = read_array(artifact, f"{split}/{TRAINED}", counts["tokens"])
+        ends = read_array(artifact, f"{split}/{ENDS}", counts["conversations"]).astype(np.int64)
         if (np.diff(ends, prepend=0) <= 0).any() or int(ends[-1:].sum()) != len(ids):
             raise DamageError(
                 f"The arrays of the {split} split do not fit together", where=str(artifact.path), mend=REBUILD
@@ -67,7 +65,7 @@ class Examples:
         start = int(self.ends[index - 1]) if index else 0
         end = int(self.ends[index])
         ids = self.ids[start:end].astype(np.int64)
-        return ids[:-1], np.where(self.trained[start + 1 : end] != 0, ids[1:], UNTRAINED)
+        return ids[:-1], np.where(self.trained[start + 1 : end] != 0, ids[1:], IGNORED)
 
     def rendered(self, index: int) -> Rendered:
         """One conversation as the renderer made it."""
@@ -128,45 +126,12 @@ class ExampleWriter:
         self._files.__exit__(kind, error, trace)
 
 
-class PackedWindows:
-    """Windows of whole conversations.
+def read_array(artifact: Artifact, name: str, length: int) -> npt.NDArray[Any]:
+    """An array of so many elements from a file of an artifact, memory-mapped.
 
-    Args:
-        examples: none longer than the window.
-        window: places in each.
-        pad_id: fills what is left of a window.
+    Raises:
+        DamageError: it is another one, or cannot be read.
     """
-
-    def __init__(self, examples: Examples, window: int, pad_id: int) -> None:
-        self._examples = examples
-        self._window = window
-        self._pad_id = pad_id
-        self._packed = pack(examples.lengths(), window)
-
-    def __len__(self) -> int:
-        return len(self._packed)
-
-    def batch(self, windows: Sequence[int]) -> Batch:
-        """The windows of these numbers as a batch; a number of -1 gives a window of padding.
-
-        Each conversation is a document of its own (from 1 on; padding is 0), so that none sees another and positions
-        count from its beginning.
-        """
-        shape = (len(windows), self._window)
-        ids = np.full(shape, self._pad_id, dtype=np.int64)
-        labels = np.full(shape, UNTRAINED, dtype=np.int64)
-        documents = np.zeros(shape, dtype=np.int64)
-        for row, window in enumerate(windows):
-            start = 0
-            for number, index in enumerate(self._packed[window] if window >= 0 else [], start=1):
-                inputs, targets = self._examples.example(index)
-                places = slice(start, start + len(inputs))
-                ids[row, places], labels[row, places], documents[row, places] = inputs, targets, number
-                start += len(inputs)
-        return Batch(torch.from_numpy(ids), torch.from_numpy(labels), torch.from_numpy(documents))
-
-
-def _read(artifact: Artifact, name: str, length: int) -> npt.NDArray[Any]:
     path = artifact.file(name)
     try:
         # A split may have no conversation, and an empty file cannot be mapped.

@@ -12,9 +12,10 @@ it, is kept apart from the answer, so that the renderer can train it, keep it or
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from types import NoneType
+from typing import Any, Protocol
 
 from lumilab.artifact import canonical_json
 from lumilab.posttraining.tools import called, list_of_tools, returned
@@ -51,16 +52,42 @@ class Conversation:
             thing (`docstrings/json.dumps#1`, `#2`) stay on the same side of it.
         source: the configured name of where it is from.
         messages: as `parse_messages` accepts them.
+        row: the JSON value it was made of, where there is one.
     """
 
     id: str
     source: str
     messages: tuple[Message, ...]
+    row: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def sides(self) -> tuple[tuple[Message, ...], ...]:
+        """What is rendered of it: all of it is one."""
+        return (self.messages,)
 
     @property
     def split_key(self) -> str:
         """What the split of the conversation depends on, besides the seed."""
         return self.id.partition("#")[0]
+
+
+class Example(Protocol):
+    """What a source yields: a conversation, or several that belong together."""
+
+    @property
+    def id(self) -> str:
+        """Unique within a build."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The configured name of where it is from."""
+        ...
+
+    @property
+    def sides(self) -> Sequence[tuple[Message, ...]]:
+        """The conversations that are rendered of it."""
+        ...
 
 
 def fingerprint_of(messages: Sequence[Message]) -> bytes:
@@ -104,8 +131,14 @@ def object_of(row: Any) -> dict[str, Any]:
         Malformed: it is none.
     """
     if not isinstance(row, dict):
-        raise Malformed("not an object", f"the row is a JSON {type(row).__name__}")
+        raise Malformed("not an object", f"the row is {kind_of(row)}")
     return row
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in JSON's own words."""
+    named = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", NoneType: "null"}
+    return named.get(type(value), "a number")
 
 
 def text_of(fields: dict[str, Any], name: str, default: str | None = None) -> str:
@@ -123,7 +156,7 @@ def text_of(fields: dict[str, Any], name: str, default: str | None = None) -> st
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        what = f"no field {name!r}" if name not in fields else f"field {name!r} holds a JSON {type(value).__name__}"
+        what = f"no field {name!r}" if name not in fields else f"field {name!r} is {kind_of(value)}"
         raise Malformed("content is not text", what)
     return value
 
@@ -151,7 +184,7 @@ def conversation_of(said: Iterable[Message], tools: Any = None) -> tuple[Message
 
 def _parse_message(number: int, entry: Any) -> Message:
     if not isinstance(entry, dict):
-        raise Malformed("not an object", f"message {number} is a JSON {type(entry).__name__}")
+        raise Malformed("not an object", f"message {number} is {kind_of(entry)}")
     role = entry.get("role")
     if role not in (*ROLES, TOOL):
         raise Malformed("unknown role", f"message {number} has role {role!r}; known are {', '.join((*ROLES, TOOL))}")
@@ -174,7 +207,7 @@ def _parse_content(number: int, entry: dict[str, Any]) -> tuple[str, str | None]
         texts = [text for kind, text in parts if kind != "reasoning"]
         thinking = "\n\n".join(text for kind, text in parts if kind == "reasoning") or thinking
     else:
-        raise Malformed("content is not text", f"message {number} has content of type {type(content).__name__}")
+        raise Malformed("content is not text", f"the content of message {number} is {kind_of(content)}")
     return "\n".join(text for text in [*texts, *map(called, calls)] if text), thinking
 
 

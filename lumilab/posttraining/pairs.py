@@ -8,16 +8,20 @@ wanted, the chosen or good answer is taken as one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Self
 
 from lumilab.posttraining.instructions import Found, joined, opening, question_and_answer
 from lumilab.posttraining.messages import (
     ASSISTANT,
+    SYSTEM,
     USER,
     Malformed,
     Message,
     conversation_of,
+    fingerprint_of,
     object_of,
     parse_messages,
     text_of,
@@ -25,6 +29,7 @@ from lumilab.posttraining.messages import (
 from lumilab.posttraining.sharegpt import parse_turn, parse_turns
 
 _SPEAKER = re.compile(r"\n\n(Human|Assistant):")
+ID_DIGITS = 32  # hexadecimal, of an example's fingerprint
 _SPEAKERS = {"Human": USER, "Assistant": ASSISTANT}
 
 
@@ -40,6 +45,50 @@ class Pair:
     prompt: tuple[Message, ...]
     chosen: Message
     rejected: Message
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A pair, or a single answer with a verdict, with a name.
+
+    Attributes:
+        id: unique within a build.
+        source: the configured name of where it is from.
+        sides: conversations of which the last answer alone is trained; of a pair the good one comes first.
+        verdicts: whether the last answer of each side is good.
+    """
+
+    id: str
+    source: str
+    sides: tuple[tuple[Message, ...], ...]
+    verdicts: tuple[bool, ...]
+
+    @classmethod
+    def of_pair(cls, pair: Pair, source: str) -> Self:
+        """A better and a worse answer."""
+        return cls._of(source, ((*pair.prompt, pair.chosen), (*pair.prompt, pair.rejected)), (True, False))
+
+    @classmethod
+    def of_judged(cls, messages: Sequence[Message], good: bool, source: str) -> Self:
+        """An answer with a verdict."""
+        return cls._of(source, (tuple(messages),), (good,))
+
+    @classmethod
+    def _of(cls, source: str, sides: tuple[tuple[Message, ...], ...], verdicts: tuple[bool, ...]) -> Self:
+        digest = sha256(b"".join(fingerprint_of(side) for side in sides)).hexdigest()[:ID_DIGITS]
+        return cls(f"{source}:{digest}", source, tuple(_last_trained(side) for side in sides), verdicts)
+
+    @property
+    def split_key(self) -> str:
+        """What the split depends on, besides the seed: how the dialogue begins, up to the first question. So no prompt
+        is in both splits, nor are a dialogue's later turns on the other side of it."""
+        messages = self.sides[0]
+        return fingerprint_of(messages[: 1 + (messages[0].role == SYSTEM)]).hex()
+
+
+def _last_trained(messages: Sequence[Message]) -> tuple[Message, ...]:
+    *before, last = messages
+    return (*(replace(message, trained=False) for message in before), replace(last, trained=True))
 
 
 class LeftOut(Exception):

@@ -1,13 +1,14 @@
-"""A few conversations as the model will see them, the same few whatever the order in which they were met."""
+"""A few examples as the model will see them, the same few whatever the order in which they were met."""
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 from lumilab.dataset.order import order_key
-from lumilab.posttraining.messages import Conversation
+from lumilab.posttraining.messages import Example
 from lumilab.posttraining.template import Rendered
 from lumilab.tokenizer.load import Tokenizer
 
@@ -15,31 +16,34 @@ PER_SOURCE = 3
 
 
 class Samples:
-    """Keeps the conversations of each source whose ids have the smallest hashes (bottom-k sampling)."""
+    """Keeps the examples of each source whose ids have the smallest hashes (bottom-k sampling)."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._kept: dict[str, list[tuple[int, str, dict[str, Any]]]] = {}
 
-    def offer(self, conversation: Conversation, rendered: Rendered, split: str) -> None:
-        """Considers one conversation."""
-        rank = -order_key("sample", conversation.id)  # a heap has its smallest entry, so the largest hash, first
-        kept = self._kept.setdefault(conversation.source, [])
+    def offer(self, example: Example, split: str, *rendered: Rendered) -> None:
+        """Considers one example with its rendered sides."""
+        rank = -order_key("sample", example.id)  # a heap has its smallest entry, so the largest hash, first
+        kept = self._kept.setdefault(example.source, [])
         if len(kept) < PER_SOURCE:
-            heapq.heappush(kept, (rank, conversation.id, self._describe(conversation, rendered, split)))
+            heapq.heappush(kept, (rank, example.id, self._describe(example, split, rendered)))
         elif rank > kept[0][0]:
-            heapq.heapreplace(kept, (rank, conversation.id, self._describe(conversation, rendered, split)))
+            heapq.heapreplace(kept, (rank, example.id, self._describe(example, split, rendered)))
 
     def summary(self) -> list[dict[str, Any]]:
         """All that were kept, by source and id."""
         entries = [(source, name, entry) for source, kept in self._kept.items() for _, name, entry in kept]
         return [entry for _, _, entry in sorted(entries, key=lambda item: item[:2])]
 
-    def _describe(self, conversation: Conversation, rendered: Rendered, split: str) -> dict[str, Any]:
+    def _describe(self, example: Example, split: str, rendered: Sequence[Rendered]) -> dict[str, Any]:
+        described = {"id": example.id, "source": example.source, "split": split}
+        if len(rendered) == 1:
+            return described | self._side(rendered[0])
+        return described | {"sides": [self._side(side) for side in rendered]}
+
+    def _side(self, rendered: Rendered) -> dict[str, Any]:
         return {
-            "id": conversation.id,
-            "source": conversation.source,
-            "split": split,
             "tokens": len(rendered.ids),
             "trained_tokens": sum(rendered.trained),
             "pieces": [

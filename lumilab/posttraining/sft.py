@@ -7,27 +7,34 @@ so long answers count by their length and short ones are not drowned by padding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from lumilab.artifact import Artifact
 from lumilab.dataset.loader import rank_rows
-from lumilab.dataset.order import order_key, permute
 from lumilab.dataset.split import TRAIN, VALIDATION
 from lumilab.errors import MismatchError
 from lumilab.model import Transformer
+from lumilab.posttraining.adapters import begin_adapter
 from lumilab.posttraining.chat_files import chat_files
-from lumilab.posttraining.examples import Examples, PackedWindows, form_of
+from lumilab.posttraining.examples import Examples, form_of
+from lumilab.posttraining.template import Rendered
+from lumilab.posttraining.trl_sft import sft_trainer
+from lumilab.posttraining.visits import spread, visited
+from lumilab.posttraining.windows import PackedWindows
+from lumilab.posttraining.with_trl import train_with_trl
+from lumilab.recipe.finetuning import SftConfig
 from lumilab.recipe.training import TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.devices import Devices
+from lumilab.training.loop import train
 from lumilab.training.objective import Batch, summed_cross_entropy
 from lumilab.training.run import Sampler
-from lumilab.training.stage import train_stage
+from lumilab.training.stage import TrainBy, train_stage
 from lumilab.work.context import WorkContext
 
 STAGE = "sft"
@@ -35,7 +42,7 @@ PADDING = -1  # instead of a window's number: a window of padding
 
 
 def sft(
-    config: TrainingConfig,
+    config: SftConfig,
     window: int,
     seed: int,
     base: Artifact,
@@ -60,6 +67,7 @@ def sft(
 
     Raises:
         MismatchError: base or conversations were made with another tokenizer, or do not fit each other's lengths.
+        ResourceError: an adapter is wanted and PEFT is not installed, or the trainer is TRL's and TRL is not.
         As `lumilab.training.loop.train`.
     """
     known = Tokenizer.load(tokenizer.path)
@@ -75,6 +83,14 @@ def sft(
     form = form_of(conversations)
     objective = AnswerTokens(conversations, window, config, seed, known.pad_id)
     context.report.say(f"  {objective.describe()}", style="dim")
+    finish = begin_adapter(loaded.model, config.adapter, seed, context)
+    by: TrainBy = train
+    if config.trainer == "trl":
+        by = partial(
+            train_with_trl,
+            base=base.path,
+            make=sft_trainer(objective.conversations, config, form.template.special_id("pad", known)),
+        )
     return train_stage(
         STAGE,
         loaded.model,
@@ -88,6 +104,8 @@ def sft(
         sampler=sampler,
         files=chat_files(known, loaded.config.context, form),
         eos_id=form.template.end_id(known),
+        finish=finish,
+        by=by,
     )
 
 
@@ -140,15 +158,17 @@ class AnswerTokens:
 
     def batch(self, step: int) -> Batch:
         """This rank's rows of a step's global batch: [rows, window]."""
-        count, size = len(self._train), self._config.batch_size
+        size = self._config.batch_size
         rows = rank_rows(size, self._devices.rank, self._devices.count)
-        samples = step * size + np.arange(rows.start, rows.stop, dtype=np.int64)
-        epochs, places = np.divmod(samples, count)
-        windows = [
-            permute(place, count, order_key(self._seed, "sft", epoch))
-            for epoch, place in zip(epochs.tolist(), places.tolist(), strict=True)
-        ]
-        return self._train.batch(windows)
+        return self._train.batch(self._windows(range(step * size + rows.start, step * size + rows.stop)))
+
+    def conversations(self, samples: range) -> Iterator[list[Rendered]]:
+        """The conversations in each window of the run, by the windows' numbers from the run's beginning."""
+        for window in self._windows(samples):
+            yield self._train.conversations(window)
+
+    def _windows(self, samples: range) -> list[int]:
+        return visited(samples, len(self._train), self._seed, "sft")
 
     def loss(self, model: Transformer, batch: Batch) -> Tensor:
         """Cross-entropy summed over the trained tokens."""
@@ -158,11 +178,13 @@ class AnswerTokens:
         """Nothing: all conversations are one source."""
         return {}
 
+    def measures(self, means: Sequence[float]) -> dict[str, float]:
+        """Nothing but the loss is summed."""
+        return {}
+
     def validation(self, rows: int) -> Iterator[Batch]:
         """Validation windows, evenly spread; the last batch is filled up with padding. None without conversations."""
-        count = len(self._validation)
-        taken = min(self._config.validation_windows, count)
-        windows = [place * count // taken for place in range(taken)]
-        for first in range(0, taken, rows):
+        windows = spread(self._config.validation_windows, len(self._validation))
+        for first in range(0, len(windows), rows):
             part = windows[first : first + rows]
             yield self._validation.batch(part + [PADDING] * (rows - len(part)))

@@ -15,6 +15,8 @@ from lumilab.corpus.sources.python_library import PythonLibrary, docstrings
 from lumilab.corpus.sources.source import RawPath
 from lumilab.errors import ConfigError
 from lumilab.posttraining.docstring_questions import docstring_conversations
+from lumilab.posttraining.exercises import exercises
+from lumilab.posttraining.gathering import Source
 from lumilab.posttraining.instructions import Found, parse_alpaca, parse_columns, parse_dolly, parse_lima
 from lumilab.posttraining.messages import Conversation, Malformed, Message, fingerprint_of, parse_messages
 from lumilab.posttraining.pairs import (
@@ -31,6 +33,7 @@ from lumilab.posttraining.sharegpt import parse_sharegpt
 from lumilab.posttraining.trees import TreePaths
 from lumilab.recipe.conversations import (
     AlpacaConversations,
+    ArithmeticConversations,
     ColumnsConversations,
     ConversationsConfig,
     ConversationSource,
@@ -55,24 +58,10 @@ ID_DIGITS = 32  # hexadecimal, of a conversation's fingerprint
 Read = Conversation | BadRecord | Skipped
 
 
-class OpenSource(Protocol):
-    """A configured source, with its raw files found."""
+class OpenSource(Source[Conversation], Protocol):
+    """A source of conversations."""
 
-    name: str
     weight: float
-
-    def raw_paths(self) -> Sequence[RawPath]:
-        """Every file on this machine that the source reads, in reading order."""
-        ...
-
-    def remote_files(self) -> tuple[Sequence[RawFile], Mapping[str, str]]:
-        """Those that are elsewhere, and the address of their root."""
-        ...
-
-    def read(self, stop: StopRequest) -> Iterator[Read]:
-        """The conversations in a fixed order, the rows that are none, and those that are not wanted; honours the stop
-        request between them."""
-        ...
 
 
 class LibraryQuestions:
@@ -99,25 +88,47 @@ class LibraryQuestions:
             yield conversation
 
 
+class Exercises:
+    """Arithmetic, made up while it is read."""
+
+    def __init__(self, config: ArithmeticConversations) -> None:
+        self.name = config.name
+        self.weight = config.weight
+        self._config = config
+
+    def raw_paths(self) -> Sequence[RawPath]:
+        return []
+
+    def remote_files(self) -> tuple[Sequence[RawFile], Mapping[str, str]]:
+        return [], {}
+
+    def read(self, stop: StopRequest) -> Iterator[Read]:
+        for conversation in exercises(self._config):
+            stop.check()
+            yield conversation
+
+
 @dataclass(frozen=True)
 class Limits:
-    """How large a conversation of a row may be."""
+    """How large a conversation of a row may be, by the recipe's section of that name."""
 
     turns: int
     characters: int
+    section: str = "conversations"
 
     def check(self, messages: Sequence[Message]) -> None:
         """Raises Malformed for a larger one."""
         if len(messages) > self.turns:
             raise Malformed(
-                f"more than {self.turns} messages", f"the row has {len(messages):,}; conversations.max_turns is less"
+                f"more than {self.turns} messages",
+                f"the row has {len(messages):,}; {self.section}.max_turns says how many it may have",
             )
         for number, message in enumerate(messages, start=1):
             length = len(message.content) + len(message.thinking or "")
             if length > self.characters:
                 raise Malformed(
                     f"a message of more than {self.characters:,} characters",
-                    f"message {number} has {length:,}; conversations.max_message is less",
+                    f"message {number} has {length:,}; {self.section}.max_message says how many it may have",
                 )
 
 
@@ -183,7 +194,7 @@ class RowSource:
                 yield row.refused(error.reason, error.detail)
             else:
                 place = f"#{number}" if len(found) > 1 else ""
-                yield Conversation(f"{self.name}:{group}{place}", self.name, messages)
+                yield Conversation(f"{self.name}:{group}{place}", self.name, messages, row.value)
 
 
 def parser_of(section: RowConversations) -> Callable[[Any], Found]:
@@ -228,25 +239,6 @@ def pair_parser_of(section: PairSource) -> Callable[[Any], Pair]:
             return parse_prompt
 
 
-def read_pairs(section: PairSource, rows: Rows, stop: StopRequest) -> Iterator[Pair | BadRecord]:
-    """The pairs of a preference source in a fixed order, and the rows that are none.
-
-    Args:
-        section: of the recipe.
-        rows: `open_rows(section)`.
-        stop: honoured between rows.
-    """
-    parse = pair_parser_of(section)
-    for row in rows.read(stop):
-        if isinstance(row, BadRecord):
-            yield row
-            continue
-        try:
-            yield parse(row.value)
-        except Malformed as error:
-            yield row.refused(error.reason, error.detail)
-
-
 def open_sources(config: ConversationsConfig) -> list[OpenSource]:
     """The configured sources, with their raw files found.
 
@@ -254,21 +246,31 @@ def open_sources(config: ConversationsConfig) -> list[OpenSource]:
         InputError: a configured path does not exist or holds nothing readable.
         ConfigError: two sources have one name.
     """
-    names = [section.name for section in config.sources]
+    check_names([section.name for section in config.sources], "conversations")
+    limits = Limits(config.max_turns, config.max_message)
+    return [_open(section, limits) for section in config.sources]
+
+
+def check_names(names: Sequence[str], section: str) -> None:
+    """Compares the sources' names of a section with one another.
+
+    Raises:
+        ConfigError: two have one.
+    """
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(
-            f"Two sources of conversations are called {twice!r}",
-            where="conversations.sources",
+            f"Two sources of {section} are called {twice!r}",
+            where=f"{section}.sources",
             mend="give each source a `name` of its own.",
         )
-    limits = Limits(config.max_turns, config.max_message)
-    return [_open(section, limits) for section in config.sources]
 
 
 def _open(section: ConversationSource, limits: Limits) -> OpenSource:
     if isinstance(section, DocstringConversations):
         return LibraryQuestions(section)
+    if isinstance(section, ArithmeticConversations):
+        return Exercises(section)
     return RowSource(section, limits)
 
 

@@ -1,4 +1,4 @@
-"""What became of the conversations of each source, for the statistics and for the reader."""
+"""What became of the examples of each source, for the statistics and for the reader."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ from lumilab.corpus.document import BadRecord
 from lumilab.errors import InputError
 from lumilab.posttraining.rows import RefusedRow, place_of
 
-EXAMPLES = 3  # refused rows of a source that are shown
+EXAMPLES = 3  # refused rows of a source that are shown, each of another reason
 
 
 class Tally:
-    """Counts by source and, for what was dropped, by reason."""
+    """Counts by source and, for what was dropped, by reason.
 
-    def __init__(self) -> None:
+    Attributes:
+        what: the examples' name in the plural.
+
+    Args:
+        what: the same.
+        section: of the recipe that they come from.
+    """
+
+    def __init__(self, what: str = "conversations", section: str = "conversations") -> None:
+        self.what = what
+        self._section = section
         self._read: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
         self._examples: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
-        self._first_refused: dict[str, list[BadRecord]] = {}
+        self._refused: dict[str, Counter[str]] = {}
+        self._first_refused: dict[str, dict[str, BadRecord]] = {}
         self._dropped: dict[str, Counter[str]] = {}
 
     def read(self, source: str) -> None:
@@ -35,12 +45,10 @@ class Tally:
         self._examples[source] += examples
 
     def refuse(self, source: str, row: BadRecord) -> None:
-        """One more was no conversation."""
+        """One more was no example."""
         self.drop(source, row.reason)
-        self._refused[source] += 1
-        shown = self._first_refused.setdefault(source, [])
-        if len(shown) < EXAMPLES:
-            shown.append(row)
+        self._refused.setdefault(source, Counter())[row.reason] += 1
+        self._first_refused.setdefault(source, {}).setdefault(row.reason, row)
 
     def check(self, max_bad_share: float, folders: Mapping[str, Path]) -> None:
         """Compares the share of refused rows of each source with what is allowed.
@@ -48,17 +56,20 @@ class Tally:
         Raises:
             InputError: a source has more.
         """
-        for source, refused in self._refused.items():
+        for source, reasons in self._refused.items():
+            refused = reasons.total()
             if refused <= max_bad_share * self._read[source]:
                 continue
-            shown = "; ".join(f"{place_of(row, folders)}: {_explained(row)}" for row in self._first_refused[source])
+            counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+            first = [self._first_refused[source][reason] for reason, _ in reasons.most_common(EXAMPLES)]
+            shown = "; ".join(f"{place_of(row, folders)}: {_explained(row)}" for row in first)
             raise InputError(
-                f"{refused:,} of {self._read[source]:,} rows of the source {source!r} are no conversations "
-                f"({refused / self._read[source]:.1%}, where conversations.max_bad_share allows {max_bad_share:.1%}): "
-                f"{shown}{'; ...' if refused > EXAMPLES else ''}",
+                f"{refused:,} of {self._read[source]:,} rows of the source {source!r} are no {self.what} "
+                f"({refused / self._read[source]:.1%}, where {self._section}.max_bad_share allows "
+                f"{max_bad_share:.1%}): {counts}. For example {shown}",
                 where=f"source {source!r}",
                 mend="see that `kind` is the form of these rows, mend or remove them, or raise "
-                "conversations.max_bad_share.",
+                f"{self._section}.max_bad_share.",
             )
 
     def drop(self, source: str, reason: str) -> None:
@@ -84,7 +95,7 @@ class Tally:
         for source, count in self._read.items():
             reasons = self._dropped.get(source, Counter()).most_common()
             dropped = "; dropped: " + ", ".join(f"{number:,} {reason}" for reason, number in reasons) if reasons else ""
-            yield f"{source}: {self._kept[source]:,} of {count:,} conversations kept{dropped}"
+            yield f"{source}: {self._kept[source]:,} of {count:,} {self.what} kept{dropped}"
 
 
 def _explained(row: BadRecord) -> str:

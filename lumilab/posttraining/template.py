@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 
-from lumilab.posttraining.messages import ASSISTANT, SYSTEM, Message
+from lumilab.posttraining.messages import ASSISTANT, END_THINK, SYSTEM, THINK, Message
 from lumilab.posttraining.templates import DEFAULT, ChatForm, parts_of
 from lumilab.tokenizer.load import Tokenizer
 
@@ -95,6 +95,22 @@ def end_of_thinking(tokenizer: Tokenizer, form: ChatForm = DEFAULT) -> list[int]
     before, role, _ = form.template.think[1].partition("{end_think}")
     renderer = _Renderer(tokenizer, form)
     return renderer.encode([renderer.part(before + role)])[0].ids
+
+
+def think_marks(tokenizer: Tokenizer, form: ChatForm = DEFAULT) -> tuple[int, int] | None:
+    """The ids that begin and end a think block; None where the tokenizer has none."""
+    if "think" not in form.template.ids and not {"think", "end_think"} <= tokenizer.roles.keys():
+        return None
+    return form.template.special_id("think", tokenizer), form.template.special_id("end_think", tokenizer)
+
+
+def answer_text(ids: Sequence[int], tokenizer: Tokenizer, form: ChatForm = DEFAULT) -> str:
+    """What an answer says: without special tokens, but with think blocks between `<think>` and `</think>`."""
+    marks = think_marks(tokenizer, form)
+    shown = dict(zip(marks, (THINK, END_THINK), strict=True)) if marks else {}
+    runs = groupby(ids, key=lambda token: token if token in shown else None)
+    texts = (tokenizer.decode(run) if mark is None else shown[mark] * len(list(run)) for mark, run in runs)
+    return "".join(texts).strip()
 
 
 class _Renderer:

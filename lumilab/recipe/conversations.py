@@ -26,6 +26,25 @@ class DocstringConversations(Section):
     weight: float = setting(1.0, _WEIGHT, gt=0, le=100)
 
 
+class ArithmeticConversations(Section):
+    """Sums to do, made up: "37 + 48 =" and "85"."""
+
+    kind: Literal["arithmetic"] = setting("arithmetic", "exercises in arithmetic with their results, each once")
+    name: str = setting("arithmetic", _NAME)
+    weight: float = setting(1.0, _WEIGHT, gt=0, le=100)
+    signs: list[Literal["+", "-", "*"]] = setting(["+"], "what is done with two numbers", min_length=1)
+    lowest: int = setting(10, "the lowest of the numbers", ge=0)
+    highest: int = setting(99, "the highest of them", le=999_999)
+    count: int = setting(10_000, "how many exercises, or all there are", ge=1)
+    seed: int = setting(0, "which of all exercises, and in which order")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.lowest > self.highest:
+            raise ValueError(f"lowest ({self.lowest}) is above highest ({self.highest}): exchange them")
+        return self
+
+
 class RowConversations(Section):
     """What the sources that read rows have in common: files of this machine, or a dataset of the hub."""
 
@@ -155,6 +174,7 @@ class JudgedConversations(RowConversations):
 PairSource = Annotated[HHPairs | UltraFeedbackPairs | PromptPairs, Field(discriminator="kind")]
 ConversationSource = Annotated[
     DocstringConversations
+    | ArithmeticConversations
     | MessagesConversations
     | AlpacaConversations
     | ShareGPTConversations

@@ -22,7 +22,7 @@ from lumilab.errors import ConfigError
 from lumilab.recipe.merge import merge, origin_of
 from lumilab.recipe.mistakes import explain_mistake
 from lumilab.recipe.schema import Recipe
-from lumilab.recipe.section import section_defaults
+from lumilab.recipe.section import optional_sections, section_defaults
 from lumilab.recipe.text import KeyPath, Layer, read_recipe_text, read_word
 
 COMMAND_LINE = "command line"
@@ -52,6 +52,8 @@ def load_recipe(reference: str, overrides: list[str] | None = None) -> LoadedRec
     layer = merge(Layer(section_defaults(Recipe), {}), _load_layers(reference, base=Path.cwd(), chain=()))
     for word in overrides or []:
         layer = merge(layer, _override(word))
+    given = {name: kind for name, kind in optional_sections(Recipe).items() if isinstance(layer.values.get(name), dict)}
+    layer = merge(Layer({name: section_defaults(kind) for name, kind in given.items()}, {}), layer)
     try:
         # Checked as JSON because its types are a recipe's types: a list may stand for a pair, but true is not 1.
         recipe = Recipe.model_validate_json(json.dumps(layer.values), strict=True)

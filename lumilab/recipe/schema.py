@@ -14,10 +14,13 @@ from pydantic import model_validator
 from lumilab.recipe.conversations import ConversationsConfig
 from lumilab.recipe.corpus import CorpusConfig
 from lumilab.recipe.dataset import DatasetConfig
+from lumilab.recipe.finetuning import SftConfig
+from lumilab.recipe.grpo import GrpoConfig, PromptsConfig
 from lumilab.recipe.model import ModelConfig
+from lumilab.recipe.preference import PreferenceConfig
 from lumilab.recipe.section import Section, runtime, setting
 from lumilab.recipe.tokenizer import TokenizerConfig
-from lumilab.recipe.training import OptimizerConfig, TrainingConfig
+from lumilab.recipe.training import TrainingConfig
 
 # --- evaluation, generation --------------------------------------------------------------------------------------
 
@@ -65,9 +68,12 @@ class Recipe(Section):
     conversations: ConversationsConfig | None = setting(
         None, "conversations to learn from; null to stop after pretraining"
     )
-    sft: TrainingConfig = setting(
-        TrainingConfig(optimizer=OptimizerConfig(learning_rate=5e-5), batch_size=8), "training on the conversations"
+    sft: SftConfig = setting(SftConfig(), "training on the conversations")
+    preference: PreferenceConfig | None = setting(
+        None, "training on pairs of a better and a worse answer; null for none"
     )
+    prompts: PromptsConfig | None = setting(None, "questions to practise on by reinforcement learning")
+    grpo: GrpoConfig | None = setting(None, "practice on the prompts, graded by rewards; null for none")
     evaluation: EvaluationConfig = setting(EvaluationConfig(), "how the finished models are measured")
     chat: SamplingConfig = runtime(
         SamplingConfig(temperature=0.7, top_p=0.9, repetition_penalty=1.1), "how `lumi chat` draws its answers"
@@ -89,6 +95,34 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _preferences(self) -> Self:
+        if self.preference is None:
+            return self
+        if self.conversations is None:
+            raise ValueError("preference goes on from a model that answers: add a section `conversations` for sft")
+        if self.preference.max_tokens and self.preference.max_tokens > self.dataset.window:
+            raise ValueError(
+                f"preference.max_tokens ({self.preference.max_tokens}) is longer than dataset.window "
+                f"({self.dataset.window}): lower preference.max_tokens"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _practice(self) -> Self:
+        if self.grpo is None:
+            return self
+        if self.prompts is None:
+            raise ValueError("grpo practises on prompts, and there are none: add a section `prompts` with `sources`")
+        if self.conversations is None:
+            raise ValueError("grpo goes on from a model that answers: add a section `conversations` for sft")
+        if self.grpo.max_tokens >= self.model.context:
+            raise ValueError(
+                f"grpo.max_tokens ({self.grpo.max_tokens}) leaves no room for a question in model.context "
+                f"({self.model.context}): lower grpo.max_tokens"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _mixture(self) -> Self:
         sources = [source.name for source in self.corpus.sources]
         for number, phase in enumerate(self.pretrain.mixture.phases):
@@ -98,8 +132,4 @@ class Recipe(Section):
                         f"pretrain.mixture.phases.{number}.weights names {name}, but the sources are "
                         f"{', '.join(sources)}: change the name, or give a source of corpus.sources this one"
                     )
-        if self.sft.mixture.phases:
-            raise ValueError("sft.mixture mixes sources, but conversations are one: leave it out")
-        if self.sft.document_mask:
-            raise ValueError("sft.document_mask is for pretraining, conversations never see each other: leave it out")
         return self

@@ -6,7 +6,7 @@ are left out of every digest and never make a stage stale.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -54,6 +54,16 @@ def _identity_value(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _identity_value(item) for key, item in value.items()}
     return value
+
+
+def optional_sections(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """The sections that are null by default, by name."""
+    return {
+        name: kind
+        for name, field in section.model_fields.items()
+        for kind in get_args(field.annotation)
+        if field.default is None and isinstance(kind, type) and issubclass(kind, BaseModel)
+    }
 
 
 def section_defaults(section: type[BaseModel]) -> dict[str | int, Any]:

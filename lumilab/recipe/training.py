@@ -98,10 +98,13 @@ class TrainingConfig(Section):
         None, "steps between validations, or a share of an epoch; null for a tenth of one, 10 to 100 times a run"
     )
     validation_windows: Count = runtime(64, "windows in each validation during training")
+    validate_first: bool = runtime(False, "validate before the first step, too")
     checkpoint_every: Count = runtime(100, "steps between checkpoints")
     keep_checkpoints: Count = runtime(2, "how many of the newest checkpoints stay on disk")
     log_every: Count = runtime(10, "steps between log lines")
-    sample_every: int = runtime(0, "steps between sample generations; 0 for none", ge=0)
+    sample_every: int | None = runtime(
+        0, "steps between sample generations; 0 for none, null for one with each validation", ge=0
+    )
     sample_prompts: list[str] = runtime([], "what the samples continue (or, after sft, answer)")
     time_limit: str | None = runtime(
         None, "stop cleanly after this long, for example 30m or 2h; run again to go on", pattern=r"^\d+(\.\d+)?[smhd]$"
@@ -123,4 +126,5 @@ class TrainingConfig(Section):
     def deciding(self) -> frozenset[str]:
         """When to validate decides which weights are the best, and when to stop early."""
         chosen = self.early_stopping is not None or self.publish == "best"
-        return frozenset({"validate_every", "validation_windows"} if chosen else ())
+        first = {"validate_first"} if self.validate_first else set()
+        return frozenset({"validate_every", "validation_windows"} | first if chosen else ())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """The average of a model's parameters, in their dtype and on their device.
+    """The average of a model's trained parameters, in their dtype and on their device.
 
     Args:
         model: with its first weights, which the average begins with.
@@ -26,7 +26,7 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
-        self._parameters = dict(model.named_parameters())
+        self._parameters = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         self._average = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
 
     @torch.no_grad()

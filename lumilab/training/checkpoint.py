@@ -116,7 +116,7 @@ def load_model(
 
     Raises:
         InputError: there is no artifact.
-        MismatchError: it is an artifact of another kind.
+        MismatchError: it is an artifact of another kind, or a state of an adapter.
         DamageError: a file's size, or a tensor's name or shape, is not what it should be.
     """
     artifact = source if isinstance(source, Artifact) else Artifact.open(source)
@@ -132,6 +132,12 @@ def load_model(
         vocabulary_size, identity = manifest.config["vocabulary_size"], manifest.config["tokenizer_identity"]
     except (KeyError, ValueError) as error:
         raise DamageError(f"The manifest does not describe a model: {error}", where=str(artifact.path)) from error
+    if manifest.kind == TRAINING_STATE and manifest.config.get("training", {}).get("adapter"):
+        raise MismatchError(
+            "This training state holds an adapter only, and not the weights it is for",
+            where=str(artifact.path),
+            mend="give the finished checkpoint beside it (`final`), in which both are merged.",
+        )
     path = artifact.path / FILE_NAME
     tensors = StoredTensors(artifact, path.stem).read()  # a state of several ranks has it in pieces
     check_shapes(tensors, parameter_shapes(config, vocabulary_size), path)

@@ -87,7 +87,7 @@ class Operations:
 
 
 def operations_per_token(config: ModelConfig, vocabulary_size: int, window: int) -> Operations:
-    """In windows of so many tokens, as `lumilab.training.flops` counts them of a model that is there.
+    """In windows of so many tokens.
 
     Every parameter but those that are looked up is multiplied with; the output layer is, tied or not.
     """

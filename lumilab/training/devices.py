@@ -69,7 +69,7 @@ class Devices:
         return [tensor.tolist() for tensor in everyone]
 
     def summed(self, value: Tensor) -> Tensor:
-        """The sum of each rank's scalar, on the device where it is; nobody waits for the device."""
+        """The sum over the ranks of a tensor of one shape, on the device where it is; nobody waits for the device."""
         if self.count > 1:
             dist.all_reduce(value, group=self.group)
         return value

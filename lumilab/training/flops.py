@@ -2,7 +2,7 @@
 
 Operations per token as in PaLM (Chowdhery et al. 2022, appendix B): 6 a parameter that is multiplied with, and
 12 · layers · heads · head_dim · length for attention, which counts what causality hides, as everybody does. An
-embedding is looked up, not multiplied with.
+embedding is looked up, not multiplied with. A frozen parameter (under an adapter) has no gradient of its own: 4.
 
 Peaks are those of the makers' data sheets for dense products (without sparsity), by the exact name that PyTorch tells:
 a laptop's GPU of the same number is another. What is not in the table has no known peak: "unknown" rather than wrong.
@@ -52,10 +52,11 @@ HALF_PEAKS: tuple[tuple[str, float, float], ...] = (
 def training_operations_per_token(model: Transformer, length: int) -> float:
     """Of the forward and the backward pass, in windows of `length` tokens."""
     config = model.config
-    multiplied = sum(parameter.numel() for name, parameter in model.named_parameters() if "embed_" not in name)
+    multiplied: list[torch.Tensor] = [parameter for name, parameter in model.named_parameters() if "embed_" not in name]
     if model.lm_head is None:
-        multiplied += model.output_weight.numel()
-    return 6.0 * multiplied + 12.0 * config.layers * config.heads * config.head_dim * length
+        multiplied.append(model.output_weight)
+    products = sum((6.0 if parameter.requires_grad else 4.0) * parameter.numel() for parameter in multiplied)
+    return products + 12.0 * config.layers * config.heads * config.head_dim * length
 
 
 def peak_operations(device: torch.device, dtype: torch.dtype) -> float | None:

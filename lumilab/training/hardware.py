@@ -19,6 +19,7 @@ from lumilab.recipe.training import TrainingConfig
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "could not create a memory object", "bad_alloc")
+KEPT_ACTIVATIONS = 0.95  # share that a compiled step keeps on a CPU; the rest, cheap ones, is computed again
 WORTH_COMPILING = {"cpu": 1e13, "cuda": 1e16}  # operations: about a minute's work; compiling takes half a minute
 
 
@@ -47,7 +48,22 @@ class Hardware:
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function compiled for fixed shapes where that was chosen, else the function itself."""
-        return torch.compile(function, dynamic=False) if self.compiled else function
+        if not self.compiled:
+            return function
+        compiled = torch.compile(function, dynamic=False)
+        return _keeping_less(compiled) if self.device.type == "cpu" else compiled
+
+
+def _keeping_less(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """A compiled function whose backward pass computes again what is cheapest for its size: a tenth less memory for a
+    hundredth more time on a CPU (docs/experiments.md, "Against the peers")."""
+    from torch._functorch import config
+
+    def call(*arguments: Any) -> Any:
+        with config.patch(activation_memory_budget=KEPT_ACTIVATIONS):  # read when the first call compiles
+            return compiled(*arguments)
+
+    return call
 
 
 def resolve(config: TrainingConfig, work: float) -> Hardware:

@@ -1,7 +1,8 @@
 """What a step changes and a saved state therefore holds: weights, optimizer, average, loss scale, the record of steps.
 
 All of it is tensors, in four groups that become one file each. So how states are written, whole by one process or in
-pieces by several, is no concern of the parts.
+pieces by several, is no concern of the parts. Of the weights only those that are trained belong here: where others are
+frozen (under an adapter), they are an input of the run and as they were.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lumilab.model import Transformer, parameter_shapes
+from lumilab.model import Transformer
 from lumilab.recipe.training import TrainingConfig
 from lumilab.training.averaging import WeightAverage
 from lumilab.training.guard import StepGuard
@@ -51,7 +52,7 @@ class Learner:
     def tensors(self) -> Groups:
         """All state, by group and name. The tensors are those in use, not copies."""
         control = self.guard.state_dict() | (self.loss_scale.state_dict() if self.loss_scale else {})
-        groups = {MODEL: self.model.state_dict(), OPTIMIZER: self.optimizer.state_dict(), CONTROL: control}
+        groups = {MODEL: self._trained(), OPTIMIZER: self.optimizer.state_dict(), CONTROL: control}
         return groups | ({AVERAGE: self.average.state_dict()} if self.average else {})
 
     def load(self, groups: Mapping[str, Mapping[str, Tensor]], where: Path) -> None:
@@ -64,16 +65,20 @@ class Learner:
             DamageError: the weights are not those of this model.
             MismatchError: the optimizer's state is of another model.
         """
-        shapes = parameter_shapes(self.model.config, self.model.vocabulary_size)
+        shapes = {name: tuple(weight.shape) for name, weight in self._trained().items()}
         for group in (MODEL, AVERAGE) if self.average else (MODEL,):
             check_shapes(groups[group], shapes, where)
-        self.model.load_state_dict(groups[MODEL])
+        self.model.load_state_dict(groups[MODEL], strict=False)  # what is frozen is not among them
         self.optimizer.load_state_dict(groups[OPTIMIZER])
         self.guard.load_state_dict(groups[CONTROL])
         if self.loss_scale:
             self.loss_scale.load_state_dict(groups[CONTROL])
         if self.average:
             self.average.load_state_dict(groups[AVERAGE])
+
+    def _trained(self) -> dict[str, Tensor]:
+        """The weights that change, by name."""
+        return {name: weight.detach() for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     def as_validated(self) -> AbstractContextManager[None]:
         """While the block runs, the model has the weights that are validated."""

@@ -45,7 +45,7 @@ def train(
         states: where to save, and to resume from.
         context: progress and stopping.
         seed: of the global random number generators.
-        sampler: writes samples every `config.sample_every` steps.
+        sampler: writes samples every `config.sample_every` steps, or with each validation.
         tokens_per_byte: of the validation text, to tell its loss in bits per byte as well.
 
     Raises:
@@ -80,6 +80,9 @@ def train(
             run = Run(learner, objective, config, hardware, devices, loss_of, context, log, sampler, tokens_per_byte)
             saved = progress = run.with_micro_batch(progress)
             progress = run.validate_if_due(progress)  # where an earlier part of the run was stopped before it
+            if progress.step == 0 and progress != saved:
+                states.save(learner, progress, saver)  # the weights it began with may turn out to be the best
+                saved = progress
             while not (run.done(progress) or devices.stopped(context.stop, limit.reached)):
                 progress = run.step(progress)
                 saver.check()

@@ -39,7 +39,8 @@ def largest_micro_batch(learner: Learner, loss_of: LossFunction, batch: Batch) -
         RuntimeError, MemoryError: not even one window fits; as the device says it.
     """
     device = next(learner.model.parameters()).device
-    to_come = STATE_COPIES * sum(parameter.nbytes for parameter in learner.model.parameters())
+    trained = (parameter for parameter in learner.model.parameters() if parameter.requires_grad)
+    to_come = STATE_COPIES * sum(parameter.nbytes for parameter in trained)
     room = USED * most_memory(device) - to_come
     sizes = [rows for rows in range(1, len(batch.ids) + 1) if len(batch.ids) % rows == 0]
     best, too_many = 0, len(batch.ids) + 1
@@ -86,5 +87,5 @@ def _peak_of_passes(learner: Learner, loss_of: LossFunction, batch: Batch, rows:
     with peak_watched(device) as peak:
         part = next(batch.split(rows)).to(device)
         for _ in range(2):
-            torch.autograd.backward(loss_of(learner.model, part))
+            torch.autograd.backward(loss_of(learner.model, part).flatten()[0])
         return peak()

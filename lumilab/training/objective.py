@@ -1,13 +1,14 @@
 """What is trained: where batches come from and how a model's loss on one is computed.
 
-Pretraining, supervised fine-tuning and preference training differ only here; the loop is one. A loss is a *sum* over
-trained tokens: the loop divides by their number in the whole global batch, so that the split into micro-batches (or
-over devices) never weighs tokens differently.
+Pretraining, supervised fine-tuning and preference training differ only here; the loop is one. A loss is a *sum*, over
+trained tokens or over whatever else a batch counts as its divisor: the loop divides by that number in the whole global
+batch, so that the split into micro-batches (or over devices) never weighs anything differently. What else is to be
+logged of a batch (rewards, how often the better answer won) is summed and divided beside the loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from operator import itemgetter
 from typing import Protocol, Self
@@ -46,6 +47,10 @@ class Batch:
         """Number of trained tokens, an int64 scalar where the batch is."""
         return (self.labels != UNTRAINED).sum()
 
+    def divisor(self) -> Tensor:
+        """What the loss is averaged over, an int64 scalar where the batch is: here the trained tokens."""
+        return self.count_trained()
+
     def split(self, rows: int | None) -> Iterator[Self]:
         """The batch in pieces of `rows` rows each (the last may have fewer); None for the whole."""
         rows = rows or len(self.ids)
@@ -54,9 +59,12 @@ class Batch:
 
     def filled(self, rows: int) -> Self:
         """The batch with untrained rows added up to so many, so that all batches have one shape."""
-        missing = (0, 0, 0, rows - len(self.ids))
-        padded = self._map(lambda tensor: F.pad(tensor, missing))
-        return replace(padded, labels=F.pad(self.labels, missing, value=UNTRAINED))
+        missing = rows - len(self.ids)
+
+        def pad(tensor: Tensor, value: int = 0) -> Tensor:
+            return F.pad(tensor, (0, 0) * (tensor.ndim - 1) + (0, missing), value=value)
+
+        return replace(self._map(pad), labels=pad(self.labels, UNTRAINED))
 
     def to(self, device: torch.device) -> Self:
         """The batch on another device; a copy to a GPU goes on while the caller does."""
@@ -91,7 +99,16 @@ class Objective(Protocol):
         ...
 
     def loss(self, model: Transformer, batch: Batch) -> Tensor:
-        """The summed loss over the batch's trained tokens, a float32 scalar. May be compiled: no side effects."""
+        """The summed loss, a float32 scalar; or a vector [1 + n] of it and n further sums, which are only logged. May
+        be compiled: no side effects."""
+        ...
+
+    def measures(self, means: Sequence[float]) -> dict[str, float]:
+        """What to log of the further sums that `loss` gave, by name.
+
+        Args:
+            means: each of them, added up over a step (or a validation) and divided by its divisor.
+        """
         ...
 
     def facts(self, first: int, count: int) -> dict[str, float]:

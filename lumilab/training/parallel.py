@@ -25,6 +25,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from lumilab.errors import ConfigError
 from lumilab.model import Transformer
 from lumilab.training.devices import Devices
 from lumilab.training.hardware import Hardware
@@ -93,8 +94,16 @@ def distribute(
         hardware: the device, and whether to compile.
         devices: the ranks.
         wanted: "ddp", "fsdp", or "auto" for DDP where a whole training state fits a device.
+
+    Raises:
+        ConfigError: FSDP2 for a model of which only some weights are trained.
     """
     kind = strategy(model, hardware.device, wanted) if devices.count > 1 else "one"
+    if kind == "fsdp" and not all(parameter.requires_grad for parameter in model.parameters()):
+        raise ConfigError(
+            "An adapter trains with all weights on each device, but this model would be spread over them (FSDP2)",
+            mend="set parallel to ddp if a device can hold the weights, or leave adapter out.",
+        )
     if kind == "fsdp":
         return DistributedLoss(_sharded(model, loss, hardware), kind)
     module = LossModule(model.to(hardware.device), hardware.compile(loss))
@@ -105,7 +114,10 @@ def strategy(model: Transformer, device: torch.device, wanted: str) -> str:
     """ "ddp" or "fsdp"."""
     if wanted != "auto" or device.type != "cuda":
         return "ddp" if wanted == "auto" else wanted
-    needed = STATE_BYTES * sum(parameter.numel() for parameter in model.parameters())
+    needed = sum(
+        STATE_BYTES * parameter.numel() if parameter.requires_grad else parameter.nbytes
+        for parameter in model.parameters()
+    )
     return "fsdp" if needed > FULL * torch.cuda.get_device_properties(device).total_memory else "ddp"
 
 

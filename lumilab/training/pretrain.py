@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -136,6 +136,10 @@ class NextToken:
     def loss(self, model: Transformer, batch: Batch) -> Tensor:
         """Cross-entropy summed over the trained tokens."""
         return summed_cross_entropy(model, batch)
+
+    def measures(self, means: Sequence[float]) -> dict[str, float]:
+        """Nothing but the loss is summed."""
+        return {}
 
     def validation(self, rows: int) -> Iterator[Batch]:
         """Windows evenly spread over the validation split; the last batch is filled up with untrained rows."""

@@ -7,8 +7,9 @@ one step behind what is done, until `settle` asks for it: before anything is mea
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 
@@ -28,10 +29,27 @@ from lumilab.training.schedules import learning_rate_share
 from lumilab.training.states import Progress
 from lumilab.training.step import Figures, Reading, take_step
 from lumilab.training.telemetry import NoLog, TrainingLog
-from lumilab.training.validation import bits_per_byte, judged, steps_between, validation_loss
+from lumilab.training.validation import bits_per_byte, judged, steps_between, validate
 from lumilab.work.context import WorkContext
 
-Sampler = Callable[[Transformer, int], list[tuple[str, str]]]
+
+class Sample(NamedTuple):
+    """A text that the model wrote.
+
+    Attributes:
+        prompt, text: what it was given, and what it wrote.
+        reference: what the data has there.
+        keeps_form: whether it is an answer in the form that is taught; None where there is none.
+    """
+
+    prompt: str
+    text: str
+    reference: str | None = None
+    keeps_form: bool | None = None
+
+
+Sampler = Callable[[Transformer, int], list[Sample]]
+"""What a model writes after a step of training."""
 
 
 @dataclass
@@ -55,6 +73,7 @@ class Run:
         if isinstance(config.micro_batch_size, int):
             self.rows = config.micro_batch_size
         self.validate_every = steps_between(config, self.objective.epoch_steps)
+        self.sample_every = self.validate_every if config.sample_every is None else config.sample_every
         peak = peak_operations(self.hardware.device, self.hardware.dtype)
         self.meter = Meter(
             (self.log.last("step") or {}).get("smoothed_loss"),
@@ -90,7 +109,7 @@ class Run:
 
     def anything_due(self, step: int) -> bool:
         """Whether validation, samples or a state follow the step; else its figures may wait for the next one."""
-        each = (self.validate_every, self.config.sample_every, self.config.checkpoint_every)
+        each = (self.validate_every, self.sample_every, self.config.checkpoint_every)
         return step == self.config.steps or any(every and step % every == 0 for every in each)
 
     def step(self, progress: Progress) -> Progress:
@@ -167,23 +186,27 @@ class Run:
             memory=self.meter.memory,
             seconds=self.meter.seconds,
             **facts,
+            **self.objective.measures(figures.means),
         )
 
     def validate_if_due(self, progress: Progress) -> Progress:
         """Measures the validation loss at its steps, once; a stop leaves the progress as it was."""
         due = progress.step == self.config.steps or progress.step % self.validate_every == 0
-        if not due or progress.step in (0, progress.validated_step):
+        unwanted = progress.step == 0 and not self.config.validate_first
+        if not due or unwanted or progress.step == progress.validated_step:
             return progress
         began = time.monotonic()
-        loss = validation_loss(
+        found = validate(
             self.learner, self.objective, self.loss_of, self.hardware, self.devices, self.rows, self.context.stop
         )
         self.meter.pause(time.monotonic() - began)
-        if loss is None:
+        if found is None:
             return progress
+        loss, measures = found
         bits = bits_per_byte(loss, self.tokens_per_byte)
-        self.log.write("validation", progress.step, loss=loss, **bits)
+        self.log.write("validation", progress.step, loss=loss, **bits, **measures)
         told = "".join(f" · {value:.4f} bits per byte" for value in bits.values())
+        told += "".join(f" · {name} {value:.4f}" for name, value in measures.items())
         self.context.report.say(f"  step {progress.step:,} · validation loss {loss:.4f}{told}")
         progress = judged(progress, loss)
         if self.done(progress) and progress.step < self.config.steps:
@@ -195,14 +218,24 @@ class Run:
 
     def sample_if_due(self, step: int) -> None:
         """Lets the sampler write, without any effect on the training."""
-        if self.sampler is None or not self.config.sample_every or step % self.config.sample_every:
+        last = step == self.config.steps and self.config.sample_every is None
+        if self.sampler is None or not self.sample_every or not (last or step % self.sample_every == 0):
             return
         began = time.monotonic()
         with self.learner.as_validated(), torch.no_grad(), undisturbed():
             model = whole_model(self.learner.model, self.devices)
-            pairs = self.sampler(model.eval(), step) if model is not None else []
+            samples = self.sampler(model.eval(), step) if model is not None else []
         self.learner.model.train()
-        for prompt, text in pairs:
-            self.context.report.say(f"  {prompt} ⟶ {text}", style="italic")
-            self.log.write("sample", step, prompt=prompt, text=text)
+        write_samples(samples, step, self.log, self.context)
         self.meter.pause(time.monotonic() - began)
+
+
+def write_samples(samples: Sequence[Sample], step: int, log: TrainingLog | NoLog, context: WorkContext) -> None:
+    """Logs and shows samples, and how many of the answers among them keep their form."""
+    for sample in samples:
+        context.report.say(f"  {sample.prompt} ⟶ {sample.text}", style="italic")
+        log.write("sample", step, **{key: value for key, value in sample._asdict().items() if value is not None})
+    forms = [sample.keeps_form for sample in samples if sample.keeps_form is not None]
+    if forms:
+        log.write("samples", step, answers=len(forms), keeping_form=sum(forms) / len(forms))
+        context.report.say(f"  {sum(forms)} of {len(forms)} answers keep the form", style="dim")

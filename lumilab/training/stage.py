@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from lumilab.training.loop import train
 from lumilab.training.objective import Objective
 from lumilab.training.parallel import whole_model
 from lumilab.training.run import Sampler
-from lumilab.training.states import StateFolder
+from lumilab.training.states import Progress, StateFolder
 from lumilab.work.context import WorkContext
+
+TrainBy = Callable[..., Progress]
 
 
 def train_stage(
@@ -36,6 +38,8 @@ def train_stage(
     tokens_per_byte: float | None = None,
     files: Mapping[str, bytes] | None = None,
     eos_id: int | None = None,
+    finish: Callable[[Transformer], Mapping[str, bytes]] = lambda model: {},
+    by: TrainBy = train,
 ) -> Artifact:
     """Trains a model and publishes it as the checkpoint `target`; training states and logs go beside it.
 
@@ -46,6 +50,8 @@ def train_stage(
         inputs: the artifacts it is made from, by role.
         tokenizer: what the data was encoded with.
         files, eos_id: as for `publish_checkpoint`.
+        by: trains; `train` itself, or something that takes its arguments and does the same in another way.
+        finish: makes of the trained model what is published, in place (merges an adapter), and returns further files.
 
     Raises:
         As `train`.
@@ -60,7 +66,7 @@ def train_stage(
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     states = StateFolder(target.parent, description, inputs, config.keep_checkpoints, config.go_back)
-    progress = train(
+    progress = by(
         model, objective, config, states, context, seed=seed, sampler=sampler, tokens_per_byte=tokens_per_byte
     )
     devices = Devices.of_this_process()
@@ -68,13 +74,14 @@ def train_stage(
 
     def publish() -> None:
         if whole is not None:
+            more = finish(whole)
             publish_checkpoint(
                 target,
                 whole,
                 config=description,
                 inputs=inputs,
                 tokenizer=tokenizer,
-                files=files,
+                files={**(files or {}), **more},
                 statistics=asdict(progress),
                 eos_id=eos_id,
             )

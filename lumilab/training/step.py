@@ -27,10 +27,11 @@ class Figures:
         step: its number, from 0.
         tokens: tokens read, trained or not.
         share: of the peak learning rate.
-        loss: per trained token of the batch, in nats.
+        loss: over the batch's divisor: in nats per trained token, as a rule.
         norm: of the gradient, before clipping.
         trained: trained tokens.
         skipped: whether it changed nothing.
+        means: the objective's further sums, over the divisor.
     """
 
     step: int
@@ -40,6 +41,7 @@ class Figures:
     norm: float
     trained: int
     skipped: bool
+    means: tuple[float, ...] = ()
 
 
 class Reading:
@@ -57,8 +59,9 @@ class Reading:
         """The figures, once they are there."""
         if self._event is not None:
             self._event.synchronize()
-        loss, norm, trained, skipped = (figure.item() for figure in self._figures)
-        return Figures(*self._known, float(loss), float(norm), int(trained), bool(skipped))
+        loss, *means = self._figures[0].tolist()
+        norm, trained, skipped = (figure.item() for figure in self._figures[1:])
+        return Figures(*self._known, loss, float(norm), int(trained), bool(skipped), tuple(means))
 
 
 def take_step(
@@ -84,24 +87,26 @@ def take_step(
         clip: the largest gradient norm; 0 for any.
     """
     device = next(learner.model.parameters()).device
-    trained = devices.summed(batch.count_trained().to(device, non_blocking=True))
-    loss = torch.zeros((), device=device)
+    counts = torch.stack((batch.count_trained(), batch.divisor()))
+    trained, divisor = devices.summed(counts.to(device, non_blocking=True))
+    means = torch.zeros((), device=device)
     tokens, parts = devices.evened(list(batch.split(rows)))
     for number, part in enumerate(parts, start=1):
         with loss_of.accumulating(last=number == len(parts)):
-            part_loss = loss_of(part.to(device)) / trained
-            torch.autograd.backward(part_loss * learner.loss_scale.scale if learner.loss_scale else part_loss)
-        loss += part_loss.detach()
-    loss = devices.summed(loss)
+            part_means = loss_of(part.to(device)).flatten() / divisor
+            loss = part_means[0]
+            torch.autograd.backward(loss * learner.loss_scale.scale if learner.loss_scale else loss)
+        means = means + part_means.detach()
+    means = devices.summed(means)
     norm = clip_gradient(learner, clip)
-    refused = learner.guard.refuses(loss, norm)
+    refused = learner.guard.refuses(means[0], norm)
     learner.optimizer.step(share, refused)
     learner.optimizer.zero_grad()
     if learner.loss_scale:
         learner.loss_scale.update(norm)
     if learner.average:
         learner.average.update(step)
-    return Reading(step, tokens, share, loss, norm, trained, refused)
+    return Reading(step, tokens, share, means, norm, trained, refused)
 
 
 def clip_gradient(learner: Learner, largest: float) -> Tensor:

@@ -1,7 +1,7 @@
 """What a run tells about itself: `log.jsonl`, TensorBoard and, where it is asked for, Weights & Biases.
 
-`log.jsonl` has one JSON object a line with "event" (step, validation, sample, skipped) and "step" (steps done). When a
-run goes on from a saved step, what was logged after that step is cut off first, so each step is told once.
+`log.jsonl` has one JSON object a line with "event" (step, validation, sample, samples, skipped) and "step" (steps
+done). When a run goes on from a saved step, what was logged after it is cut off first, so each step is told once.
 """
 
 from __future__ import annotations

@@ -24,17 +24,18 @@ def steps_between(config: TrainingConfig, epoch_steps: float) -> int:
     """Steps from one validation to the next.
 
     A tenth of an epoch where the recipe leaves it open; but runs of much less than an epoch want to be looked at too,
-    and many epochs of little text not all the time: so 10 to 100 times a run.
+    and many epochs of little text not all the time: so 10 to 100 times a run. Where the recipe says a share, that is
+    taken at its word, up to 100 times a run.
     """
     every = config.validate_every
     if isinstance(every, int):
         return every
     if every is not None:
-        return max(1, round(every * epoch_steps))
+        return max(1, round(max(every * epoch_steps, config.steps / MOST)))
     return max(1, round(min(max(SHARE * epoch_steps, config.steps / MOST), config.steps / FEWEST)))
 
 
-def validation_loss(
+def validate(
     learner: Learner,
     objective: Objective,
     loss_of: DistributedLoss,
@@ -42,10 +43,11 @@ def validation_loss(
     devices: Devices,
     rows: int,
     stop: StopRequest,
-) -> float | None:
-    """Mean loss in nats over the validation batches' trained tokens; None when there are none, or on a stop."""
+) -> tuple[float, dict[str, float]] | None:
+    """The mean loss over the validation batches (in nats per trained token, as a rule) and the objective's measures of
+    them; None when there are no batches, or on a stop."""
     total = torch.zeros((), dtype=torch.float32, device=hardware.device)
-    trained = torch.zeros((), dtype=torch.int64, device=hardware.device)
+    divisor = torch.zeros((), dtype=torch.int64, device=hardware.device)
     stopped = False
     learner.model.eval()
     # With gradients the compiled program is that of training; compiling another would cost more than it saves.
@@ -53,11 +55,14 @@ def validation_loss(
         for batch in devices.shared_out(objective.validation(rows)):
             if stopped := devices.stopped(stop):
                 break
-            total += loss_of(batch.to(hardware.device)).detach()
-            trained += batch.count_trained().to(hardware.device)
+            total = total + loss_of(batch.to(hardware.device)).detach().flatten()
+            divisor += batch.divisor().to(hardware.device)
     learner.model.train()
-    total, trained = devices.summed(total), devices.summed(trained)
-    return total.item() / trained.item() if trained.item() and not stopped else None
+    sums, count = devices.summed(total).flatten().tolist(), devices.summed(divisor).item()
+    if not count or stopped:
+        return None
+    loss, *means = (value / count for value in sums)
+    return loss, objective.measures(means)
 
 
 def judged(progress: Progress, loss: float) -> Progress:

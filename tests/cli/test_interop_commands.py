@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tiny_chat import publish_data, publish_model
 from tiny_model import OTHER_SHAPES, QWEN3
 from tiny_pipeline import lumi
+from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from lumilab.artifact import Artifact, artifacts_below, walk
 from lumilab.cli.app import app
+from lumilab.errors import InputError
 from lumilab.training.checkpoint import load_model
 
 
@@ -39,6 +42,24 @@ def test_to_hugging_face_and_back(checkpoint: Artifact, tmp_path: Path) -> None:
         assert torch.equal(model.state_dict()[name], tensor.bfloat16().float())
     assert len(artifacts_below(tmp_path)) == 2
     assert not [problem for step in walk(tmp_path / "back", tmp_path / "hf") for problem in step.problems]
+
+
+def test_an_adapter_made_elsewhere_is_merged(checkpoint: Artifact, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = LoraConfig(r=3, target_modules=["v_proj", "down_proj"], init_lora_weights=False)
+    theirs = get_peft_model(AutoModelForCausalLM.from_pretrained(checkpoint.path), config).eval()
+    theirs.save_pretrained(tmp_path / "adapter")
+    text = said("import", "adapter", tmp_path / "adapter", tmp_path / "merged", "--base", checkpoint.path)
+    assert "PEFT: the logits differ by" in text
+    ids = torch.randint(1, 90, (2, 20))
+    with torch.no_grad():
+        torch.testing.assert_close(load_model(tmp_path / "merged").model(ids), theirs(ids).logits, atol=1e-5, rtol=0)
+    assert not [problem for step in walk(tmp_path / "merged", checkpoint.path) for problem in step.problems]
+    again = CliRunner().invoke(
+        app, ["import", "adapter", str(tmp_path), str(tmp_path / "two"), "--base", str(checkpoint.path)]
+    )
+    assert isinstance(again.exception, InputError) and "There is no adapter_config.json" in str(again.exception)
+    assert not (tmp_path / "two").exists()
 
 
 def test_to_gguf(checkpoint: Artifact, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_one_flipped_byte_in_any_file_is_found_and_named(copy: Path) -> None:
     assert problems_of(run) == []
 
 
-@pytest.mark.parametrize("stage", ["corpus", "tokenizer", "dataset", "pretrain", "conversations", "sft", "evaluation"])
+@pytest.mark.parametrize("stage", ["corpus", "tokenizer", "dataset", "conversations", "pretrain", "sft", "evaluation"])
 def test_the_command_exits_4_and_names_the_file(copy: Path, stage: str) -> None:
     folder = copy / "run" / read_records(copy / "run")[stage].path
     file = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)

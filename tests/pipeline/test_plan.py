@@ -15,7 +15,7 @@ from lumilab.pipeline.records import current_artifact, find_checkpoint
 from lumilab.pipeline.run import check_stage_names
 from lumilab.recipe import load_recipe
 
-ALL = ["corpus", "tokenizer", "dataset", "pretrain", "conversations", "sft", "evaluation"]
+ALL = ["corpus", "tokenizer", "dataset", "conversations", "pretrain", "sft", "evaluation"]
 
 
 def stale(folder: Path, *overrides: str, force: frozenset[str] = frozenset()) -> dict[str, list[str]]:
@@ -46,16 +46,16 @@ def test_a_run_that_is_up_to_date_runs_nothing(finished: Path) -> None:
     [
         (
             "corpus.min_characters=11",
-            ["corpus", "tokenizer", "dataset", "pretrain", "conversations", "sft", "evaluation"],
+            ["corpus", "tokenizer", "dataset", "conversations", "pretrain", "sft", "evaluation"],
         ),
-        ("tokenizer.vocabulary_size=513", ["tokenizer", "dataset", "pretrain", "conversations", "sft", "evaluation"]),
+        ("tokenizer.vocabulary_size=513", ["tokenizer", "dataset", "conversations", "pretrain", "sft", "evaluation"]),
         ("dataset.validation_share=0.25", ["dataset", "pretrain", "sft", "evaluation"]),
         ("model.feed_forward=96", ["pretrain", "sft", "evaluation"]),
         ("pretrain.steps=25", ["pretrain", "sft", "evaluation"]),
         ("conversations.validation_share=0.25", ["conversations", "sft", "evaluation"]),
         ("sft.steps=13", ["sft", "evaluation"]),
         ("evaluation.sampling.max_tokens=9", ["evaluation"]),
-        ("seed=8", ["dataset", "pretrain", "conversations", "sft", "evaluation"]),
+        ("seed=8", ["dataset", "conversations", "pretrain", "sft", "evaluation"]),
     ],
 )
 def test_a_changed_value_makes_its_stage_and_what_follows_stale(

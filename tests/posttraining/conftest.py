@@ -1,5 +1,6 @@
-"""The tiny tokenizer, dataset and model, for this folder's tests."""
+"""The tiny tokenizer, dataset, model, conversations and base model, for this folder's tests."""
 
 from tiny_chat import data, dataset, model, tokenizer, tokenizer_artifact
+from tiny_sft import base, conversations
 
-__all__ = ["data", "dataset", "model", "tokenizer", "tokenizer_artifact"]
+__all__ = ["base", "conversations", "data", "dataset", "model", "tokenizer", "tokenizer_artifact"]

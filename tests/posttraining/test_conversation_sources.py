@@ -18,8 +18,8 @@ from lumilab.artifact import Artifact, raw_files
 from lumilab.errors import InputError
 from lumilab.posttraining.conversations import build_conversations
 from lumilab.posttraining.examples import Examples, form_of
-from lumilab.posttraining.rows import open_rows
-from lumilab.posttraining.sources import read_pairs
+from lumilab.posttraining.preference_data import PairSource
+from lumilab.posttraining.sources import Limits
 from lumilab.recipe.conversations import (
     AlpacaConversations,
     ColumnsConversations,
@@ -170,8 +170,8 @@ def test_every_format_with_rows_is_read_and_so_is_the_hub(
 def test_pairs_are_read_for_preference_training(tmp_path: Path) -> None:
     rows = [{"prompt": "Q", "chosen": "A", "rejected": "B"}, {"prompt": "Q", "chosen": "A", "rejected": "A"}]
     section = PromptPairs(paths=[write(tmp_path / "a.jsonl", rows)])
-    pair, refused = read_pairs(section, open_rows(section), StopRequest())
-    assert (pair.chosen.content, pair.rejected.content) == ("A", "B")  # type: ignore[union-attr]
+    pair, refused = PairSource(section, Limits(9, 99)).read(StopRequest())
+    assert [side[-1].content for side in pair.sides] == ["A", "B"]  # type: ignore[union-attr]
     assert (refused.line, refused.reason) == (2, "no preference")  # type: ignore[union-attr]
 
 

@@ -14,7 +14,7 @@ from tiny_corpus import quiet_context
 
 from lumilab.artifact import Artifact, raw_files, walk
 from lumilab.errors import ConfigError, DamageError, InputError, Interrupted
-from lumilab.posttraining import conversations as module
+from lumilab.posttraining import gathering as module
 from lumilab.posttraining.conversations import build_conversations, conversations_identity, raw_inventory
 from lumilab.posttraining.examples import Examples
 from lumilab.posttraining.messages import parse_messages

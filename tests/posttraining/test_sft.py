@@ -4,85 +4,40 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from tiny_chat import WINDOW, another_tokenizer, publish_model, tiny_model
 from tiny_corpus import quiet_context
+from tiny_sft import CONFIG, run
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lumilab.artifact import Artifact
 from lumilab.errors import MismatchError
 from lumilab.inference.engine import Engine
+from lumilab.inference.sampler import answer_prompts
 from lumilab.model import Transformer
-from lumilab.posttraining.conversations import build_conversations
-from lumilab.posttraining.examples import Examples, PackedWindows
+from lumilab.posttraining.examples import Examples
 from lumilab.posttraining.messages import ASSISTANT, USER, Message
 from lumilab.posttraining.sft import AnswerTokens, sft
 from lumilab.posttraining.template import render, render_prompt
-from lumilab.recipe.conversations import ConversationsConfig, MessagesConversations
+from lumilab.posttraining.windows import PackedWindows
 from lumilab.recipe.schema import SamplingConfig
-from lumilab.recipe.training import OptimizerConfig, TrainingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.objective import UNTRAINED, summed_cross_entropy
-
-CONFIG = TrainingConfig(
-    steps=6,
-    batch_size=3,
-    dtype="float32",
-    device="cpu",
-    compile="no",
-    optimizer=OptimizerConfig(learning_rate=3e-3),
-    validate_every=3,
-    validation_windows=4,
-    checkpoint_every=2,
-    log_every=1,
-)
-
-
-@pytest.fixture(scope="module")
-def conversations(tokenizer_artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    folder = tmp_path_factory.mktemp("conversations")
-    with (folder / "rows.jsonl").open("w") as file:
-        for number in range(70):
-            turns = [("user", f"river {number}?"), ("assistant", "the morning " + "bridge " * (number % 4))]
-            turns += [("user", "of"), ("assistant", f"paints {number}")] if number % 5 == 0 else []
-            messages = [{"role": role, "content": content} for role, content in turns]
-            file.write(json.dumps({"messages": messages}) + "\n")
-    config = ConversationsConfig(
-        sources=[MessagesConversations(paths=[str(folder / "rows.jsonl")])], validation_share=0.2
-    )
-    return build_conversations(config, WINDOW, 1, tokenizer_artifact, folder / "out", quiet_context()[0])
-
-
-@pytest.fixture(scope="module")
-def base(tokenizer_artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return publish_model(tmp_path_factory.mktemp("base") / "final", tokenizer_artifact)
-
-
-def run(
-    target: Path,
-    base: Artifact,
-    conversations: Artifact,
-    tokenizer: Artifact,
-    config: TrainingConfig = CONFIG,
-    **more: Any,
-) -> Artifact:
-    return sft(config, WINDOW, 5, base, conversations, tokenizer, target, quiet_context()[0], **more)
-
+from lumilab.training.run import Sample
 
 # --- packing ----------------------------------------------------------------------------------------------------
 
 
 def test_packed_loss_is_the_sum_of_the_losses_alone(conversations: Artifact, tokenizer: Tokenizer) -> None:
-    model = tiny_model(tokenizer)
+    model = tiny_model(tokenizer).double()
     examples = Examples.open(conversations, "train")
     windows = PackedWindows(examples, WINDOW, tokenizer.pad_id)
     assert len(windows) < len(examples)
-    packed, alone = torch.zeros(()), torch.zeros(())
+    packed, alone = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
         for window in range(len(windows)):
             packed += summed_cross_entropy(model, windows.batch([window]))
@@ -90,7 +45,7 @@ def test_packed_loss_is_the_sum_of_the_losses_alone(conversations: Artifact, tok
             ids, labels = (torch.from_numpy(array)[None] for array in examples.example(index))
             logits = model(ids)  # one conversation by itself: no mask, no padding, positions from 0
             alone += F.cross_entropy(logits[0], labels[0], ignore_index=UNTRAINED, reduction="sum")
-    torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(packed, alone, rtol=1e-6, atol=0)
 
 
 def test_no_conversation_sees_another(conversations: Artifact, tokenizer: Tokenizer) -> None:
@@ -219,7 +174,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     whole = run(tmp_path / "whole" / "final", base, conversations, tokenizer_artifact)
     context, _ = quiet_context()
 
-    def stop_at_four(model: Transformer, step: int) -> list[tuple[str, str]]:
+    def stop_at_four(model: Transformer, step: int) -> list[Sample]:
         if step == 4:
             context.stop.request(2)
         return []
@@ -237,13 +192,32 @@ def test_samples_are_asked_for(
 ) -> None:
     steps: list[int] = []
 
-    def sampler(model: Transformer, step: int) -> list[tuple[str, str]]:
+    def sampler(model: Transformer, step: int) -> list[Sample]:
         steps.append(step)
-        return [("Q", "A")]
+        return [Sample("Q", "A", "R", step == 3)]
 
     config = CONFIG.model_copy(update={"sample_every": 3})
     run(tmp_path / "final", base, conversations, tokenizer_artifact, config, sampler=sampler)
     assert steps == [3, 6]
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    sample = {"event": "sample", "step": 3, "prompt": "Q", "text": "A", "reference": "R", "keeps_form": True}
+    assert sample in events
+    assert [event["keeping_form"] for event in events if event["event"] == "samples"] == [1.0, 0.0]
+
+
+def test_by_default_each_validation_has_answers(
+    base: Artifact, conversations: Artifact, tokenizer_artifact: Artifact, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"steps": 8})
+    sampling = SamplingConfig(temperature=0.0, max_tokens=5)
+    sampler = answer_prompts(tokenizer_artifact, ["river?"], sampling, held_back=(conversations, 2))
+    run(tmp_path / "final", base, conversations, tokenizer_artifact, config, sampler=sampler)
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    answers = [event for event in events if event["event"] == "sample"]
+    assert [event["step"] for event in answers] == [3, 3, 3, 6, 6, 6, 8, 8, 8]
+    assert {event.get("reference") is None for event in answers if event["prompt"] == "river?"} == {True}
+    held_back = [event for event in answers if event["prompt"] != "river?"]
+    assert all(event["prompt"].startswith("river ") and "the morning" in event["reference"] for event in held_back)
 
 
 def test_conversations_of_another_tokenizer_are_refused(

@@ -27,8 +27,11 @@ def mistake(*words: str, reference: str = "quickstart") -> ConfigError:
     [
         ("pretrain.stps=5", "pretrain.steps"),
         ("pretain.steps=5", "pretrain"),
-        ("steps=5", "pretrain.steps or sft.steps"),
-        ("learning_rate=1", "pretrain.optimizer.learning_rate or sft.optimizer.learning_rate"),
+        ("steps=5", "pretrain.steps or sft.steps or preference.steps"),
+        (
+            "learning_rate=1",
+            "pretrain.optimizer.learning_rate or sft.optimizer.learning_rate or preference.optimizer.learning_rate",
+        ),
         ("pretrain.learning_rate=1", "pretrain.optimizer.learning_rate"),
         ("model.hidden=1", None),
         ("vocabulary_size=1000", "tokenizer.vocabulary_size"),

@@ -25,8 +25,17 @@ def test_a_mixture_names_sources_of_the_corpus() -> None:
 
 
 def test_what_is_of_pretraining_alone_is_refused_for_sft() -> None:
-    assert "sft.mixture mixes sources" in refused("sft.mixture.phases=[{weights: {python: 1.0}}]")
-    assert "sft.document_mask is for pretraining" in refused("sft.document_mask=true")
+    told = refused("sft.mixture.phases=[{weights: {python: 1.0}}]")
+    assert "sft: mixture mixes the sources of pretraining" in told
+    assert "sft: document_mask is for pretraining" in refused("sft.document_mask=true")
+
+
+def test_what_an_adapter_cannot_have_is_refused() -> None:
+    adamw = "sft.optimizer.name=adamw"
+    assert load_recipe("quickstart", ["sft.adapter={}", adamw]).recipe.sft.adapter is not None
+    assert "sft: optimizer.name is muon" in refused("sft.adapter={}", "sft.optimizer.name=muon")
+    assert "sft: parallel is fsdp" in refused("sft.adapter={}", adamw, "sft.parallel=fsdp")
+    assert "lm_head" in refused("sft.adapter.targets=[lm_head]", adamw)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from lumilab.training.devices import Devices, joined
 from lumilab.training.loop import train
 from lumilab.training.objective import UNTRAINED, Batch
 from lumilab.training.parallel import whole_model
+from lumilab.training.run import Sample
 from lumilab.training.weights import save_tensors
 
 LAUNCHER_PATIENCE = 5.0  # seconds
@@ -67,9 +68,8 @@ def work(task: dict[str, Any], context: Any) -> None:
     config, folder = changed(**task["config"]), Path(task["folder"])
     model = fresh_model()
     objective = Shared(rows=config.batch_size, on_batch=on_batch)
-    train(
-        model, objective, config, states_in(folder, config), context, seed=5, sampler=lambda model, step: [("a", "b")]
-    )
+    states, samples = states_in(folder, config), [Sample("a", "b")]
+    train(model, objective, config, states, context, seed=5, sampler=lambda model, step: samples)
     whole = whole_model(model, devices)
     if devices.first and whole is not None:
         save_tensors(folder / "weights.safetensors", whole.state_dict())

@@ -23,7 +23,7 @@ from lumilab.model import Transformer, hf_config
 from lumilab.recipe.training import ScheduleConfig, TrainingConfig
 from lumilab.training.loop import train
 from lumilab.training.objective import UNTRAINED, Batch
-from lumilab.training.run import Sampler
+from lumilab.training.run import Sample, Sampler
 from lumilab.training.schedules import learning_rate_share
 from lumilab.training.states import Progress
 
@@ -148,11 +148,11 @@ def test_runtime_settings_change_no_weight(tmp_path: Path, whole: tuple[Weights,
     assert [line["step"] for line in log(tmp_path, "validation")] == list(range(1, 13))
 
 
-def wild_sampler(model: Transformer, step: int) -> list[tuple[str, str]]:
+def wild_sampler(model: Transformer, step: int) -> list[Sample]:
     """Draws from every global generator, as a careless sampler would."""
     assert not model.training and not torch.is_grad_enabled()
     torch.rand(3), random.random(), np.random.rand()
-    return [("tell me", f"at step {step}")]
+    return [Sample("tell me", f"at step {step}")]
 
 
 def test_micro_batches_only_round_differently(tmp_path: Path, whole: tuple[Weights, Path]) -> None:
