@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from lumilab.inference.requests import GenerationRequest, TokenEvent
-from lumilab.inference.thinking import think_marks
+from lumilab.posttraining.template import think_marks
 from lumilab.serving.conversation import ChatMessage, messages_of
 from lumilab.serving.errors import ApiError
 from lumilab.serving.generation import Generation, while_connected
@@ -100,7 +100,7 @@ class _Answer:
     """One answer as it grows: what is thought, and what is said."""
 
     def __init__(self, model: ServedModel) -> None:
-        self._marks = think_marks(model.service.engine)
+        self._marks = think_marks(model.service.engine.tokenizer, model.service.engine.form)
         self._thinking = False
         self._spoken = {False: False, True: False}
 
