@@ -48,9 +48,8 @@ class CompletionRequest(SamplingFields):
         """The prompts as a list of them."""
         if isinstance(self.prompt, str):
             return [self.prompt]
-        if self.prompt and isinstance(self.prompt[0], int):
-            return [cast("list[int]", self.prompt)]
-        return cast("list[str] | list[list[int]]", self.prompt)
+        one = bool(self.prompt) and isinstance(self.prompt[0], int)
+        return cast("list[str] | list[list[int]]", [self.prompt] if one else self.prompt)
 
 
 @dataclass(frozen=True)

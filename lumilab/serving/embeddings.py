@@ -49,9 +49,8 @@ class EmbeddingRequest(BaseModel):
         """The inputs as a list of them."""
         if isinstance(self.input, str):
             return [self.input]
-        if self.input and isinstance(self.input[0], int):
-            return [cast("list[int]", self.input)]
-        return cast("list[str] | list[list[int]]", self.input)
+        one = bool(self.input) and isinstance(self.input[0], int)
+        return cast("list[str] | list[list[int]]", [self.input] if one else self.input)
 
 
 @router.post("/v1/embeddings", tags=["generation"])
