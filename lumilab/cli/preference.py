@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -20,12 +20,17 @@ def preference(
         bool,
         typer.Option("--show-pairs", help="Print pairs with what is compared marked; train on none of them."),
     ] = False,
+    trainer: Annotated[
+        Literal["lumilab", "trl"] | None,
+        typer.Option(help="Who trains: our loop or TRL's; by default as the recipe says."),
+    ] = None,
     examples: Annotated[int, typer.Option(help="How many pairs --show-pairs prints.", min=1)] = 3,
     out: Out = None,
     test: Trial = False,
 ) -> None:
     """Train on preferences: runs a recipe as far as its preference stage."""
-    loaded = load(recipe, overrides, trial=test)
+    chosen = [f"preference.trainer={trainer}"] if trainer else []
+    loaded = load(recipe, [*(overrides or []), *chosen], trial=test)
     if loaded.recipe.preference is None:
         raise ConfigError(
             "This recipe has no preferences to learn",

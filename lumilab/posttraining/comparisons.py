@@ -21,6 +21,7 @@ from torch import Tensor
 from lumilab.artifact import Artifact
 from lumilab.errors import DamageError, MismatchError
 from lumilab.posttraining.examples import REBUILD, VERDICTS, Examples, read_array
+from lumilab.posttraining.template import Rendered
 from lumilab.training.objective import UNTRAINED, Batch
 
 SIDES = 2
@@ -113,6 +114,10 @@ class Pairs:
 
     def sides(self, row: int) -> tuple[Side, Side]:
         return self._examples.example(SIDES * row), self._examples.example(SIDES * row + 1)
+
+    def rendered(self, row: int) -> tuple[Rendered, Rendered]:
+        """Both sides as the renderer made them."""
+        return self._examples.rendered(SIDES * row), self._examples.rendered(SIDES * row + 1)
 
     def good(self, row: int) -> bool:
         return True

@@ -8,6 +8,7 @@ answers is worked out once before (`reference.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,19 @@ from lumilab.posttraining.comparisons import (
 from lumilab.posttraining.examples import form_of
 from lumilab.posttraining.preference_losses import OBJECTIVES, Judged, Scores
 from lumilab.posttraining.reference import ReferenceScores, answer_scores
+from lumilab.posttraining.template import Rendered
+from lumilab.posttraining.trl_preference import preference_trainer
 from lumilab.posttraining.visits import spread, visited
+from lumilab.posttraining.with_trl import train_with_trl
 from lumilab.recipe.preference import PreferenceConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.devices import Devices
 from lumilab.training.hardware import memory_explained, repeatable, resolve_device, resolve_dtype
+from lumilab.training.loop import train
 from lumilab.training.objective import UNTRAINED, Batch
 from lumilab.training.run import Sampler
-from lumilab.training.stage import train_stage
+from lumilab.training.stage import TrainBy, train_stage
 from lumilab.work.context import WorkContext
 
 STAGE = "preference"
@@ -76,7 +81,7 @@ def preference(
 
     Raises:
         MismatchError: base or pairs were made with another tokenizer, or do not fit each other's lengths.
-        ResourceError: an adapter is wanted, and PEFT is not installed.
+        ResourceError: an adapter is wanted and PEFT is not installed, or the trainer is TRL's and TRL is not.
         As `lumilab.training.loop.train`.
     """
     known = Tokenizer.load(tokenizer.path)
@@ -89,6 +94,10 @@ def preference(
     if config.objective != "orpo":
         objective.compare_with(loaded.model, {"base": base, "pairs": pairs}, target.parent.parent, context)
     finish = begin_adapter(loaded.model, config.adapter, seed, context)  # behind it: the reference has none
+    by: TrainBy = train
+    if config.trainer == "trl":
+        make = preference_trainer(objective.pairs, config, form.template.special_id("pad", known))
+        by = partial(train_with_trl, base=base.path, make=make)
     return train_stage(
         STAGE,
         loaded.model,
@@ -103,6 +112,7 @@ def preference(
         files=chat_files(known, loaded.config.context, form),
         eos_id=form.template.end_id(known),
         finish=finish,
+        by=by,
     )
 
 
@@ -190,6 +200,13 @@ class Preferences:
         rows = rank_rows(size, self._devices.rank, self._devices.count)
         samples = range(step * size + rows.start, step * size + rows.stop)
         return batches.batch(visited(samples, len(batches), self._seed, STAGE))
+
+    def pairs(self, samples: range) -> Iterator[tuple[Rendered, Rendered]]:
+        """The good and the bad answer, each behind its prompt, of the run's rows, by numbers from its beginning."""
+        rows = self._batches[TRAIN].rows
+        assert isinstance(rows, Pairs)
+        for row in visited(samples, len(rows), self._seed, STAGE):
+            yield rows.rendered(row)
 
     def loss(self, model: Transformer, batch: Batch) -> Tensor:
         """The summed loss and the sums of what is logged, [1 + 7]."""

@@ -30,7 +30,8 @@ def sft_trainer(
     """
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        return padded([one for row in rows for window in conversations(_just(row["window"])) for one in window], pad_id)
+        windows = (conversations(range(row["window"], row["window"] + 1)) for row in rows)
+        return padded([one for found in windows for window in found for one in window], pad_id)
 
     def make(model: Any, tokenizer: Any, values: dict[str, Any], more: dict[str, Any]) -> Any:
         trl, datasets = packages()
@@ -56,7 +57,3 @@ def padded(conversations: list[Rendered], pad_id: int) -> dict[str, Any]:
         "attention_mask": pad_sequence([torch.ones_like(tokens) for tokens in ids], batch_first=True),
         "labels": pad_sequence(labels, batch_first=True, padding_value=UNTRAINED),
     }
-
-
-def _just(number: int) -> range:
-    return range(number, number + 1)

@@ -184,7 +184,7 @@ def _arguments(
     config: FinetuningConfig, folder: Path, seed: int, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Any]:
     """The values of a trainer's configuration that say what ours says."""
-    rows = config.micro_batch_size if isinstance(config.micro_batch_size, int) else config.batch_size
+    rows = _rows(config)
     return {
         "output_dir": str(folder),
         "max_steps": config.steps,
@@ -205,6 +205,11 @@ def _arguments(
         "disable_tqdm": True,
         "remove_unused_columns": False,
     }
+
+
+def _rows(config: FinetuningConfig) -> int:
+    """Windows in each forward pass."""
+    return config.micro_batch_size if isinstance(config.micro_batch_size, int) else config.batch_size
 
 
 @dataclass
@@ -244,15 +249,17 @@ class _Following:
         return self.context.stop.requested
 
     def _validate(self, step: int) -> None:
-        total, count = 0.0, 0
+        total, count = torch.zeros(()), 0
         device = next(self.model.parameters()).device
-        for batch in self.objective.validation(self.config.batch_size):
-            total += float(self.objective.loss(self.model, batch.to(device)).flatten()[0])
+        for batch in self.objective.validation(_rows(self.config)):
+            total = total + self.objective.loss(self.model, batch.to(device)).flatten().cpu()
             count += int(batch.divisor())
-        if count:
-            self.log.write("validation", step, loss=total / count)
-            self.context.report.say(f"  step {step:,} · validation loss {total / count:.4f}")
-            self.progress = judged(self.progress, total / count)
+        if not count:
+            return
+        loss, *means = (total / count).tolist()
+        self.log.write("validation", step, loss=loss, **self.objective.measures(means))
+        self.context.report.say(f"  step {step:,} · validation loss {loss:.4f}")
+        self.progress = judged(self.progress, loss)
 
     def logged(self, step: int, figures: Mapping[str, Any]) -> None:
         """Passes on what the trainer logs after a step."""

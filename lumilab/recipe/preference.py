@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lumilab.recipe.conversations import HHPairs, JudgedConversations, PromptPairs, UltraFeedbackPairs
-from lumilab.recipe.finetuning import FinetuningConfig
+from lumilab.recipe.finetuning import EitherTrainerConfig
 from lumilab.recipe.section import Count, Section, Share, runtime, setting
 from lumilab.recipe.training import OptimizerConfig
 
@@ -32,7 +32,7 @@ class PairsConfig(Section):
     limit: int | None = setting(None, "keep at most this many pairs (for trials)", ge=1)
 
 
-class PreferenceConfig(PairsConfig, FinetuningConfig):
+class PreferenceConfig(PairsConfig, EitherTrainerConfig):
     """Training on preferences. The defaults of training that differ here are those the field uses."""
 
     objective: Literal["dpo", "ipo", "orpo", "kto"] = setting(
@@ -74,6 +74,11 @@ class PreferenceConfig(PairsConfig, FinetuningConfig):
             )
         if any(source.weight != 1 for source in self.sources):
             raise ValueError("weight repeats conversations, but each pair is there once: leave it out")
+        if self.trainer == "trl" and (self.objective not in ("dpo", "ipo") or self.label_smoothing):
+            raise ValueError(
+                "trainer is trl, which is for the objectives dpo and ipo without label_smoothing here: change it, or "
+                "set trainer to lumilab"
+            )
         if self.mixture.phases:
             raise ValueError("mixture mixes the sources of pretraining: leave it out")
         if self.document_mask:

@@ -14,6 +14,7 @@ SETTINGS = ("sft.steps=60", "sft.checkpoint_every=2", "sft.validate_every=10")
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2_400)
 @pytest.mark.parametrize("more", [(), ("sft.adapter={dropout: 0.1}",)], ids=["all weights", "adapter"])
 def test_killed_again_and_again_the_digest_is_the_same(finished: Path, tmp_path: Path, more: tuple[str, ...]) -> None:
     """All that comes before fine-tuning is finished, so the kills land in it."""

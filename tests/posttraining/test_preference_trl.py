@@ -132,6 +132,24 @@ def test_ten_steps_have_trls_losses_and_rewards(
         torch.testing.assert_close(torch.tensor(found), torch.tensor(wanted), atol=1e-4, rtol=1e-4, msg=name)
 
 
+@pytest.mark.parametrize("more", [{}, {"objective": "ipo", "adapter": {"rank": 4}}], ids=["dpo", "ipo, adapter"])
+def test_trl_as_the_trainer_takes_our_steps(
+    more: dict[str, Any], base: Artifact, pairs: Artifact, tokenizer_artifact: Artifact, tmp_path: Path
+) -> None:
+    runs = []
+    for trainer in ("lumilab", "trl"):
+        config = changed(**TRAINING, **more, trainer=trainer)
+        target = tmp_path / trainer / "preference" / "key" / "final"
+        runs.append(preference(config, SEED, base, pairs, tokenizer_artifact, target, quiet_context()[0]))
+    for name in ("loss", "rewards/margins", "gradient_norm"):
+        found, wanted = (torch.tensor([line[name] for line in events(done)]) for done in runs)
+        assert len(found) == STEPS
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3, msg=name)
+    weights = [load_model(done).model.state_dict() for done in runs]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, atol=1e-3, rtol=1e-3)
+
+
 def with_our_adapter(model: Any, config: PreferenceConfig, base: Artifact, folder: Path) -> Any:
     """Their model with the adapter that our run begins with."""
     assert config.adapter is not None
