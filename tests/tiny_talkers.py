@@ -1,7 +1,7 @@
 """Two small models for tests of the server, and the server itself as a process with them.
 
-The talker has learned a few answers by heart, so what it says is known. The babbler is untrained and can never stop, so
-an answer of its goes on until somebody stops it.
+The talker has learned a few answers by heart, so what it says is known. The babbler is untrained and, always taking the
+likeliest token, never stops, so an answer of its goes on until somebody stops it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def trained_talker(tokenizer: Tokenizer) -> Transformer:
 
 
 def endless_babbler(tokenizer: Tokenizer) -> Transformer:
-    """A model to which no special token is ever among the likely ones."""
+    """A model to which no special token is ever the likeliest, and seldom among the likely ones."""
     model = tiny_model(tokenizer, config=MODEL.model_copy(update={"context": BABBLER_CONTEXT}))
     with torch.no_grad():
         model.output_weight[list(tokenizer.special_names)] = 0

@@ -256,11 +256,11 @@ def test_slots_are_never_lost(service: GenerationService) -> None:
 @pytest.mark.parametrize("kind", ["none", "int8", "int4"])
 def test_a_model_of_real_size_answers_each_as_if_alone(tokenizer: Tokenizer, kind: Quantisation) -> None:
     shape = ModelConfig(layers=12, width=512, heads=8, kv_heads=8, head_dim=64, feed_forward=1_408, context=512)
-    model = quantise(initialise(Transformer(shape, 32_768), 0).eval(), kind)
+    model = quantise(initialise(Transformer(shape, tokenizer.vocabulary_size), 0).eval(), kind)
     engine = Engine(model, tokenizer)
     choose = torch.Generator().manual_seed(5)
     prompts = [
-        torch.randint(512, (length,), generator=choose).tolist() for length in (1, 3, 40, 17, 70, 9, 128, 33, 5, 64)
+        torch.randint(400, (length,), generator=choose).tolist() for length in (1, 3, 40, 17, 70, 9, 128, 33, 5, 64)
     ]
     sampling = SamplingConfig(temperature=0.0, max_tokens=16)
     service = GenerationService(engine, slots=6, prompt_tokens=11)

@@ -155,7 +155,7 @@ def test_other_sites_may_not_read_answers_by_default(live: LiveServer) -> None:
 
 def test_a_full_queue_says_when_to_come_again(locked: str) -> None:
     headers = {"authorization": "Bearer first-key"}
-    long = {"prompt": "a", "max_tokens": 8000, "n": 2, "stream": True}
+    long = {"prompt": "a", "max_tokens": 8000, "temperature": 0, "n": 2, "stream": True}
     with httpx.stream("POST", f"{locked}/v1/completions", json=long, headers=headers, timeout=60) as running:
         assert running.status_code == 200
         refused = httpx.post(f"{locked}/v1/completions", json=long | {"stream": False}, headers=headers, timeout=60)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="there is no SIGTERM her
 def test_a_stopped_server_finishes_what_it_has_begun(babbler: Path) -> None:
     with lumi_serve(babbler, "--drain-timeout", "60", "--log-prompts", LUMI_API_KEYS="secret") as server:
         client = httpx.Client(base_url=server.url, headers={"authorization": "Bearer secret"}, timeout=120)
-        asked = {"prompt": "The cat", "max_tokens": 150, "stream": True}
+        asked = {"prompt": "The cat", "max_tokens": 150, "temperature": 0, "stream": True}
         with client, client.stream("POST", "/v1/completions", json=asked) as response:
             pieces = response.iter_lines()
             assert next(pieces).startswith("data: ")
@@ -35,7 +35,7 @@ def test_a_stopped_server_finishes_what_it_has_begun(babbler: Path) -> None:
 
 def test_an_answer_that_takes_too_long_is_cut_off(babbler: Path) -> None:
     with lumi_serve(babbler, "--drain-timeout", "0.5") as server:
-        asked = {"prompt": "The cat", "max_tokens": 8000, "stream": True}
+        asked = {"prompt": "The cat", "max_tokens": 8000, "temperature": 0, "stream": True}
         with httpx.stream("POST", f"{server.url}/v1/completions", json=asked, timeout=120) as response:
             pieces = response.iter_lines()
             next(pieces)
