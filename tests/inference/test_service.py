@@ -146,12 +146,12 @@ def test_the_queue_is_bounded_and_drains(engine: Engine) -> None:
     service = GenerationService(engine, slots=1, queue_limit=2)
     gate = threading.Event()
     service.call(gate.wait)  # holds the thread
-    listeners = [ask(service, prompt) for prompt in PROMPTS[:2]]
+    listeners = [ask(service, prompt) for prompt in PROMPTS[:3]]  # one for the slot, two that wait
     with pytest.raises(QueueFull):
-        ask(service, PROMPTS[2])
+        ask(service, PROMPTS[3])
     gate.set()
     assert service.drain(60)
-    assert [listener.reason for listener in listeners] == ["length"] * 2
+    assert [listener.reason for listener in listeners] == ["length"] * 3
     with pytest.raises(ServiceClosed):
         ask(service, PROMPTS[0])
     service.close()
