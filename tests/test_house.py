@@ -24,6 +24,7 @@ from lumilab.recipe import load_recipe
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
 PAGES += ["docs/coming-from.md", "docs/decisions.md", "docs/experiments.md", "docs/filters.md"]
+PAGES += ["docs/post-training.md", "docs/serving.md"]
 SOURCES = sorted(path for folder in ("lumilab", "bench", "tests") for path in (ROOT / folder).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -167,9 +168,11 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
         "tensorboard",  # what torch.utils.tensorboard writes with
         "accelerate",  # what transformers opens GGUF files with
         "jinja2",  # what transformers renders chat templates with
+        "trl",  # asked for by its name when it is wanted, as is the next
+        "datasets",
         "lxml-html-clean",  # what trafilatura cleans with, which lxml once held
     }
-    needed = declared("corpus", "ray", "sentencepiece", "hf", "gguf")
+    needed = declared("corpus", "ray", "sentencepiece", "hf", "gguf", "lora", "trl", "serve")
     assert imported - needed == set(), "imported, but not in the dependencies of pyproject.toml"
     assert needed - imported - behind_others == set(), "declared in pyproject.toml, but never imported"
 
