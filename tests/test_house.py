@@ -63,7 +63,7 @@ def test_every_command_in_the_pages_exists(page: str) -> None:
         arguments = words[1:]
         while arguments and arguments[0] in getattr(command, "commands", {}):
             command = command.commands[arguments.pop(0)]
-        known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+        known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"--help"}
         options = {word for word in arguments if word.startswith("--")}
         assert options <= known, " ".join(words)
         assert not hasattr(command, "commands") or options == set(arguments), " ".join(words)
