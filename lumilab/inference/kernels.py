@@ -121,8 +121,10 @@ def usable(model: Transformer) -> bool:
     """Whether the kernels can run this model as it is: on a CPU, in float32 or stored by `quantise`."""
     config = model.config
     own = [*model.parameters(), *model.buffers()]
+    products = [layer for name, layer in model.named_modules() if name.endswith("_proj")]
     return (
         library() is not None
+        and all(isinstance(layer, nn.Linear | StoredMatrix) for layer in products)  # an adapter's are wrapped
         and model.activation_dtype in (None, torch.float32)
         and all(type(tensor.data) is Tensor and tensor.device.type == "cpu" for tensor in own)
         and all(tensor.is_contiguous() for tensor in own)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lumilab.model import Transformer
@@ -24,7 +25,7 @@ GROUP = 32  # weights of int4 that share a scale
 
 
 class StoredMatrix(nn.Module):
-    """A weight matrix [outputs, inputs] in a stored form: a linear layer or an embedding, as it is called.
+    """A weight matrix [outputs, inputs] in a stored form.
 
     Args:
         weight: float32.
@@ -56,10 +57,6 @@ class StoredMatrix(nn.Module):
         """All weights, float32 [outputs, inputs]."""
         return self._widened(self.stored, self.scales)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """As an embedding: the rows [..., inputs] of `ids`."""
-        return self._widened(self.stored[ids], None if self.scales is None else self.scales[ids])
-
     def _widened(self, stored: Tensor, scales: Tensor | None) -> Tensor:
         if scales is None:
             return stored.float()
@@ -68,6 +65,23 @@ class StoredMatrix(nn.Module):
         groups = stored.view(*stored.shape[:-1], -1, GROUP // 2)
         values = torch.cat((groups & 15, groups >> 4), dim=-1).float() - 8
         return (values * scales[..., None]).flatten(-2)
+
+
+class StoredLinear(StoredMatrix):
+    """A linear layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs [..., outputs] of x [..., inputs], in its dtype."""
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.linear(x, self.weight.to(x.dtype), bias)
+
+
+class StoredEmbedding(StoredMatrix):
+    """An embedding, or the output layer, whose weight the model asks for."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """The rows [..., inputs] of `ids`."""
+        return self._widened(self.stored[ids], None if self.scales is None else self.scales[ids])
 
 
 def _bf16(weight: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -103,12 +117,12 @@ def quantise(model: Transformer, kind: Quantisation) -> Transformer:
     for part in list(model.model.layers.modules()):
         for name, layer in list(part.named_children()):
             if isinstance(layer, nn.Linear):
-                setattr(part, name, StoredMatrix(layer.weight, layer.bias, kind))
+                setattr(part, name, StoredLinear(layer.weight, layer.bias, kind))
     owners: list[tuple[nn.Module, str]] = [(model.model, "embed_tokens"), (model, "lm_head")]
     for owner, name in owners:
         layer = getattr(owner, name)
         if layer is not None:
-            setattr(owner, name, StoredMatrix(layer.weight, None, sensitive))
+            setattr(owner, name, StoredEmbedding(layer.weight, None, sensitive))
     return model
 
 

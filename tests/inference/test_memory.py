@@ -8,13 +8,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_model import ALL_SHAPES, VOCABULARY, made
+from tiny_model import ALL_SHAPES, QWEN3, VOCABULARY, made
 from torch import Tensor
 
 from lumilab.inference import kernels
 from lumilab.inference.memory import KernelMemory, Memory, ModelMemory, Reading, remember
 from lumilab.inference.quantise import quantise
 from lumilab.model import Transformer
+from lumilab.posttraining.adapters import add_adapter
+from lumilab.recipe.adapter import AdapterConfig
 
 KINDS = ("none", "bf16", "int8", "int4")
 needs_kernels = pytest.mark.skipif(kernels.library() is None, reason="there is no C compiler here")
@@ -36,6 +38,21 @@ def pieces(ids: list[int], cuts: random.Random) -> list[list[int]]:
 
 def read_all(memory: Memory, slot: int, ids: list[int]) -> Tensor:
     return memory.read([Reading(slot, ids, every=True)])[0]
+
+
+def test_a_model_with_an_adapter_is_read_by_itself() -> None:
+    """While an adapter is trained, samples are drawn from wrapped layers, which the kernels do not know."""
+    pytest.importorskip("peft")
+    model = made(QWEN3)
+    add_adapter(model, AdapterConfig(rank=2), seed=0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+        ids = text(20)
+        expected = model(torch.tensor([ids]))[0]
+    assert not kernels.usable(model)
+    torch.testing.assert_close(read_all(remember(model, 1, 30), 0, ids), expected, rtol=1e-4, atol=1e-4)
 
 
 @needs_kernels
