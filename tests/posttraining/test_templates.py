@@ -279,6 +279,10 @@ def test_tokenizers_from_elsewhere_too(file: str, name: str, theirs: Theirs, sha
     config = TokenizerConfig(algorithm="pretrained", model_file=str(shared_data / "tokenizers" / file))
     tokenizer = Tokenizer.load(import_tokenizer(config, tmp_path / "tokenizer", quiet_context()[0]).path)
     form = ChatForm.named(name)
+    if name == "turn-ids" and "llama2" in file:  # whose ids 1 and 2 are special tokens, and 7 and 8 are not
+        ids = render(SHAPES["one turn"], tokenizer, form).ids
+        assert ids.count(1) == 1 and ids[-1] == 2
+        return
     if name == "turn-ids":
         with pytest.raises(MismatchError, match="no special token but a piece of text"):
             render(SHAPES["one turn"], tokenizer, form)
