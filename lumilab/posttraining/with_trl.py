@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import importlib
 import shutil
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +93,8 @@ def train_with_trl(
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device)
     context.report.say(f"Training with TRL on {device.type}, {str(dtype).removeprefix('torch.')}", style="dim")
-    theirs, tokenizer = open_with_transformers(model, base)
+    with _quiet():
+        theirs, tokenizer = open_with_transformers(model, base)
     theirs.to(device)
     model.to(device)
     model.activation_dtype = dtype
@@ -108,8 +111,10 @@ def train_with_trl(
         run = _Following(model, objective, config, context, log, task, sampler, Progress(step=_step_of(newest)))
         values = _arguments(config, states.folder / FOLDER, seed, device, dtype)
         more = {"optimizers": (optimizer, schedule), "callbacks": [_callback(run)]}
-        trainer = make(theirs, tokenizer, values, more)
-        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        with _quiet():
+            trainer = make(theirs, tokenizer, values, more)
+            trainer.remove_callback(_printer())
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     if run.progress.step < config.steps:
         context.stop.check()
     take_weights(model, trainer.model)
@@ -224,6 +229,7 @@ class _Following:
     task: Task
     sampler: Sampler | None
     progress: Progress
+    loss: float | None = None
 
     def __post_init__(self) -> None:
         self.every = steps_between(self.config, self.objective.epoch_steps)
@@ -233,7 +239,7 @@ class _Following:
     def after_step(self, step: int, theirs: Any) -> bool:
         """Validates and samples where that is due; whether to stop."""
         self.progress = replace(self.progress, step=step)
-        self.task.advance(1)
+        self.task.advance(1, **({} if self.loss is None else {"loss": f"{self.loss:.3f}"}))
         last = step == self.config.steps
         validating, sampling = (
             bool(every) and (last or step % every == 0) for every in (self.every, self.sample_every)
@@ -267,6 +273,30 @@ class _Following:
         if "loss" in numbers:
             numbers["gradient_norm"] = numbers.pop("grad_norm", float("nan"))
             self.log.write("step", step, **{name: value for name, value in numbers.items() if name != "epoch"})
+            self.loss = numbers["loss"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Transformers' bars are not shown while the block runs (the task shows how far the run is), nor what it says to
+    programmers about names to come."""
+    logging: Any = importlib.import_module("transformers.utils.logging")  # it has no types
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _printer() -> Any:
+    """What prints each log on its own."""
+    from transformers import PrinterCallback
+
+    return PrinterCallback
 
 
 def _callback(run: _Following) -> Any:

@@ -44,6 +44,16 @@ class InRows(vocabulary_loss._SummedLoss):
         return loss
 
 
+class FrozenInRows(InRows):
+    """The same, for a weight that is not trained."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+        loss, *gradients = vocabulary_loss._in_rows(features, weight, labels, True, 7, False)
+        ctx.save_for_backward(*gradients)
+        return loss
+
+
 def in_rows(features: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     return InRows.apply(features, weight, labels)
 
@@ -96,6 +106,9 @@ def test_rows_may_be_a_batch_of_sequences_and_either_side_may_need_no_gradient()
     flat = summed_vocabulary_loss(features, weight, labels)
     shaped = summed_vocabulary_loss(features.view(4, 6, 5), weight, labels.view(4, 6))
     assert torch.equal(flat, shaped)
+    frozen = FrozenInRows.apply(features, weight.detach(), labels)
+    torch.testing.assert_close(torch.autograd.grad(frozen, features), torch.autograd.grad(flat, features))
+    flat = summed_vocabulary_loss(features, weight, labels)
     for chosen in (features, weight):
         alone = [tensor if tensor is chosen else tensor.detach() for tensor in (features, weight)]
         assert torch.equal(
@@ -157,10 +170,10 @@ def test_ignored_rows_cost_nothing_and_their_values_do_not_matter() -> None:
 
 def test_the_operator_keeps_pytorchs_rules_for_operators() -> None:
     features, weight, labels = drawn(20, 30, 0.5, torch.float32)
-    for gradients in (True, False):
+    for wanted in ((True, True), (True, False), (False, False)):  # of both, of the features, none
         torch.library.opcheck(
             torch.ops.lumilab.summed_vocabulary_loss.default,
-            (features.detach(), weight.detach(), labels, gradients),
+            (features.detach(), weight.detach(), labels, *wanted),
             test_utils=("test_schema", "test_faketensor"),
         )
 

@@ -26,6 +26,7 @@ from lumilab.recipe.training import OptimizerConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.objective import UNTRAINED
+from lumilab.training.run import Sample
 
 CONFIG = GrpoConfig(
     steps=6,
@@ -260,7 +261,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     whole = run(tmp_path / "whole" / "final", base, prompts, tokenizer_artifact, config)
     context, _ = quiet_context()
 
-    def stop_at_four(model: Transformer, step: int) -> list[tuple[str, str]]:
+    def stop_at_four(model: Transformer, step: int) -> list[Sample]:
         if step == 4:
             context.stop.request(2)
         return []
