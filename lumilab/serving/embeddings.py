@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from fastapi import APIRouter, Request
@@ -51,7 +51,7 @@ class EmbeddingRequest(BaseModel):
             return [self.input]
         if self.input and isinstance(self.input[0], int):
             return [self.input]  # type: ignore[list-item]
-        return self.input
+        return cast("list[str] | list[list[int]]", self.input)
 
 
 @router.post("/v1/embeddings", tags=["generation"])
