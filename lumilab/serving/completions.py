@@ -73,12 +73,15 @@ async def completions(asked: CompletionRequest, request: Request) -> Response:
     if limit == 0 and not asked.echo:
         raise ApiError(400, "max_tokens is 0, so nothing is asked for: raise it, or set echo.", param="max_tokens")
     prompts = [await _prepared(model, prompt, limit) for prompt in asked.prompts]
+    # Who scores a prompt with one token behind it (lm-eval does) cuts off the last entry: it must be there even where
+    # the model would end the text, and no text follows one token in any case.
+    scoring = bool(asked.echo) and asked.logprobs is not None and limit == 1
     requests = [
         GenerationRequest(
             prompt_ids=prompt.ids,
             sampling=sampling,
             stop=asked.stop_strings,
-            stop_ids=asked.stop_ids(model),
+            stop_ids=() if scoring else asked.stop_ids(model),
             logprobs=asked.logprobs,
             echo_logprobs=bool(asked.echo) and (asked.logprobs is not None or limit == 0),
         )

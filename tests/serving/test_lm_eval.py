@@ -91,8 +91,10 @@ def test_a_live_server_scores_as_the_model_itself(
     served = LocalCompletionsAPI(
         base_url=f"{live.url}/v1/completions", model=name, tokenizer_backend="remote", max_length=500, num_concurrent=1
     )
-    assert served.tokenizer.eos_token_id == Engine.load(request.getfixturevalue(name)).tokenizer.eos_id
-    models = {"served": served, "direct": direct(Engine.load(request.getfixturevalue(name)))}
+    engine = Engine.load(request.getfixturevalue(name))
+    assert served.tokenizer.eos_token_id in engine.stop_ids
+    assert served.tokenizer.bos_token_id == engine.tokenizer.bos_id
+    models = {"served": served, "direct": direct(engine)}
     results = {
         kind: lm_eval.simple_evaluate(model=model, tasks=["sentences"], task_manager=tasks, bootstrap_iters=0)
         for kind, model in models.items()

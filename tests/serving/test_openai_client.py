@@ -164,6 +164,15 @@ def test_echo_scores_the_prompt(client: Any, tokenizer: Tokenizer) -> None:
     assert alone.usage.completion_tokens == 0
 
 
+def test_scores_end_with_one_generated_token_even_where_the_text_ends(client: Any, tokenizer: Tokenizer) -> None:
+    prompt = [tokenizer.im_start_id, *tokenizer.encode(f"assistant\n{HELLO}")]
+    usual = complete(client, model="talker", prompt=prompt, logprobs=0, echo=True, max_tokens=2).choices[0]
+    assert len(usual.logprobs.tokens) == len(prompt)  # the next token would be the end
+    scored = complete(client, model="talker", prompt=prompt, logprobs=0, echo=True, max_tokens=1).choices[0]
+    assert scored.logprobs.tokens == [*usual.logprobs.tokens, "<|im_end|>"]
+    assert scored.text == usual.text
+
+
 def test_prompts_in_every_form_and_several_at_once(client: Any, tokenizer: Tokenizer) -> None:
     texts = ["The cat", "A river", "Our train"]
     single = [complete(client, prompt=text).choices[0].text for text in texts]

@@ -18,7 +18,7 @@ schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not i
 from schemathesis import GenerationMode  # noqa: E402
 
 QUICK, LONG = 4, 150  # requests for each operation and kind
-OPERATIONS = 9
+OPERATIONS = 10
 
 
 @pytest.fixture(scope="module")
