@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -124,6 +127,7 @@ def test_the_menu_runs_a_choice_and_asks_again(tmp_path: Path) -> None:
     if pid == 0:
         os.chdir(tmp_path)
         os.execve(sys.executable, [sys.executable, "-m", "lumilab"], environment() | {"TERM": "xterm"})
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 120, 0, 0))  # rows for the whole menu
     seen = ""
 
     def wait_for(text: str) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tiny_pipeline import digests, lumi
 
+from lumilab.pipeline.records import read_records
+
 
 def test_show_mask_prints_examples_and_does_not_fine_tune(copy: Path) -> None:
     before = digests(copy / "run")
@@ -51,7 +53,7 @@ def test_malformed_conversations_are_counted_quarantined_and_explained(copy: Pat
     assert "raise conversations.max_bad_share" in refused.stderr and "Traceback" not in refused.stderr
     allowed = lumi(*command, "conversations.max_bad_share=0.2", cwd=copy, check=0)
     assert f"{good} of {good + len(MALFORMED)} conversations kept" in allowed.stdout + allowed.stderr
-    (listed,) = (copy / "run" / "conversations").glob("*/quarantine.jsonl")
+    listed = copy / "run" / read_records(copy / "run")["conversations"].path / "quarantine.jsonl"
     rows = [json.loads(line) for line in listed.read_text().splitlines()]
     assert [(row["line"], row["reason"]) for row in rows] == [
         (good + number, reason) for number, reason in enumerate(REASONS, start=1)
