@@ -31,6 +31,7 @@ from lumilab.recipe.schema import SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
 from lumilab.training.objective import UNTRAINED
+from lumilab.training.run import Sample
 from lumilab.work.stopping import StopRequest
 
 
@@ -256,14 +257,16 @@ def test_preferences_are_learned_and_logged(done: Artifact) -> None:
     assert [problem for step in walk(done.path) for problem in step.problems] == []
 
 
+@pytest.mark.parametrize("changes", [{}, {"adapter": {"rank": 4}}], ids=["all weights", "adapter"])
 def test_a_stopped_run_ends_with_the_same_weights(
-    done: Artifact, base: Artifact, pairs: Artifact, tokenizer_artifact: Artifact, tmp_path: Path
+    changes: dict[str, Any], base: Artifact, pairs: Artifact, tokenizer_artifact: Artifact, tmp_path: Path
 ) -> None:
-    target = tmp_path / "preference" / "key" / "final"
-    config = changed(steps=12)
+    config = changed(**changes)
+    whole = run(tmp_path / "whole" / "key" / "final", base, pairs, tokenizer_artifact, config)
+    target = tmp_path / "stopped" / "key" / "final"
     context, _ = quiet_context()
 
-    def stop_in_the_middle(model: Transformer, step: int) -> list[tuple[str, str]]:
+    def stop_in_the_middle(model: Transformer, step: int) -> list[Sample]:
         context.stop.request(2)
         return []
 
@@ -273,8 +276,7 @@ def test_a_stopped_run_ends_with_the_same_weights(
             SEED, base, pairs, tokenizer_artifact, target, context, stop_in_the_middle,
         )  # fmt: skip
     assert (target.parent / "latest").read_text().strip() == "step_000005"
-    again = run(target, base, pairs, tokenizer_artifact, config)
-    assert again.digest == done.digest
+    assert run(target, base, pairs, tokenizer_artifact, config).digest == whole.digest
 
 
 def test_an_adapter_learns_too(base: Artifact, pairs: Artifact, tokenizer_artifact: Artifact, tmp_path: Path) -> None:
