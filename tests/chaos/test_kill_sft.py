@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tiny_pipeline import digests, kill_at_random, lumi
 
+from lumilab.pipeline.records import read_records
+
 KILLS = 10
 SETTINGS = ("sft.steps=60", "sft.checkpoint_every=2", "sft.validate_every=10")
 
@@ -29,7 +31,7 @@ def test_killed_again_and_again_the_digest_is_the_same(finished: Path, tmp_path:
 
     def ended() -> None:
         assert digests(place / "run")["sft"] == expected
-        shutil.rmtree(place / "run" / "checkpoints" / "sft")  # the next kills hit a new training
+        shutil.rmtree((place / "run" / read_records(place / "run")["sft"].path).parent)  # the next kills hit a new one
 
     kill_at_random("sft", place / "recipe.yaml", *words, cwd=place, kills=KILLS, seconds=seconds, finished=ended)
     lumi("sft", place / "recipe.yaml", *words, cwd=place, check=0)
