@@ -13,7 +13,7 @@ import random
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -219,4 +219,4 @@ def crowd(url: str, pid: int, seconds: float, clients: int = 200, seed: int = 0)
 if __name__ == "__main__":
     address, process, *numbers = sys.argv[1:]
     found = crowd(address, int(process), *map(float, numbers[:1] or [120]), clients=int((numbers[1:] or ["200"])[0]))
-    sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
+    sys.stdout.write(json.dumps(vars(found), indent=2) + "\n")
