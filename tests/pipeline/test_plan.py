@@ -139,6 +139,7 @@ def test_a_trial_runs_beside_the_real_run(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "tiny-test-test" / "run.json").exists()
 
 
+@pytest.mark.long  # the kills of tests/chaos compare two folders' digests, too
 def test_two_runs_in_different_folders_have_equal_digests(finished: Path, tmp_path: Path) -> None:
     other = tmp_path / "somewhere" / "else"
     lumi("run", write_pipeline(other), "--out", other / "elsewhere", cwd=other, check=0)
