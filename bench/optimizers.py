@@ -56,7 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="6 steps of a quarter of the tokens, one seed, three rates"
     )
-    parser.add_argument("--steps", type=int, default=150, help="steps of a run, of 4 096 tokens each")
+    parser.add_argument("--steps", type=int, default=150, help="steps of a run")
+    parser.add_argument("--windows", type=int, default=8, help="windows of 512 tokens a step")
     parser.add_argument("--folder", type=Path, help="where runs are kept; a temporary folder otherwise")
     options = parser.parse_args(arguments)
     if not DATA.is_dir():
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         context = WorkContext(Reporter())
-        recipe = _recipe(options.quick)
+        recipe = _recipe(options.quick, options.windows)
         artifacts = run(recipe, folder / "data", context, until="dataset").artifacts
         trials = Trials(recipe, artifacts["dataset"], artifacts["tokenizer"], folder, context)
         if options.quick:
@@ -75,13 +76,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _recipe(quick: bool) -> Recipe:
+def _recipe(quick: bool, windows: int) -> Recipe:
     files = [str(path) for path in sorted(DATA.glob("*.jsonl.*"))[: 1 if quick else 5]]
     settings = {
         "name": "optimizers",
         "corpus.sources": [{"kind": "files", "name": "wikipedia", "paths": files}],
         "dataset.validation_share": 0.05,
-        "pretrain.batch_size": 2 if quick else 8,
+        "pretrain.batch_size": 2 if quick else windows,
         "pretrain.validation_windows": 16 if quick else 128,
         "pretrain.log_every": 25,
     }
