@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["babbler", "data", "live", "talker", "tokenizer", "tokenizer_artifact"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium as the system has it."""
+    """Chromium as the system has it.
+
+    Of one module, as Playwright's event loop counts as running in this thread until it is closed: whatever comes after it
+    in the same process could not call `asyncio.run`.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:

@@ -93,23 +93,13 @@ def test_killed_again_and_again_the_weights_are_the_same(prepared: Path, kills: 
 @pytest.mark.long
 def test_two_processes_take_the_steps_of_one(prepared: Path) -> None:
     logs = []
-    for ranks in ("1", "2"):
-        run = prepared / f"run-{ranks}"
+    for name, ranks in (("alone", ()), ("together", ("--nproc", "2"))):
+        run = prepared / name
         shutil.copytree(prepared / "run", run, symlinks=True)
-        lumi(
-            "run",
-            prepared / "recipe.yaml",
-            "--until",
-            "preference",
-            "--nproc",
-            ranks,
-            "--out",
-            run,
-            cwd=prepared,
-            check=0,
-        )
+        recipe = prepared / "recipe.yaml"
+        lumi("run", recipe, "--until", "preference", *ranks, "--out", run, cwd=prepared, check=0)
         (log,) = (run / "checkpoints" / "preference").glob("*/log.jsonl")
         events = [json.loads(line) for line in log.read_text().splitlines()]
-        names = ("loss", "rewards/chosen", "rewards/rejected", "rewards/accuracies", "logps/chosen")
-        logs.append([[event[name] for name in names] for event in events if event["event"] != "sample"])
+        figures = ("loss", "rewards/chosen", "rewards/rejected", "rewards/accuracies", "logps/chosen")
+        logs.append([[event[figure] for figure in figures] for event in events if event["event"] != "sample"])
     assert np.allclose(*logs, rtol=1e-4, atol=1e-5)
