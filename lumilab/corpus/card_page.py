@@ -1,7 +1,7 @@
 """The corpus card as one page: plots, tables and samples, complete in itself.
 
 Nothing runs in it and nothing is fetched, which its content security policy also forbids to whatever a document's
-text may hold; every piece of text is escaped. The plots are those of `corpus.charts`, each with its numbers in a table.
+text may hold; every piece of text is escaped. The plots are those of `lumilab.page`, each with its numbers in a table.
 """
 
 from __future__ import annotations
@@ -12,47 +12,55 @@ from collections.abc import Sequence
 from typing import Any
 
 from lumilab.corpus.card_markdown import in_order, percent, shown_count, shown_reasons, shown_value, sizes_in_order
-from lumilab.corpus.card_pieces import excerpt, figure, folded, section, shown_sample, table
-from lumilab.corpus.card_style import STYLE
-from lumilab.corpus.charts import Bar, LogAxis, ShareAxis, Spread, bar_chart, histogram, safe, spread_chart
 from lumilab.corpus.lengths import COLUMNS
+from lumilab.corpus.samples import EXCERPT_CHARACTERS
+from lumilab.page.axes import LogAxis, ShareAxis
+from lumilab.page.charts import Bar, Spread, bar_chart, histogram, spread_chart
+from lumilab.page.document import document
+from lumilab.page.pieces import figure, folded, heading, section, table, tiles
+from lumilab.page.svg import safe
 from lumilab.work.progress import format_bytes, format_count
 
 LANGUAGES_SHOWN = 12
 SPREADS_SHOWN = 24
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def render_page(card: dict[str, Any]) -> str:
     """The card (see `card.describe`) as one HTML page."""
     sections = [
         _summary(card),
-        _losses(card),
-        _sources(card),
-        _lengths(card),
-        _languages(card["totals"]),
-        _duplicates(card["duplicates"], card["settings"]),
+        *figures(card),
         _kept(card["parts"]),
         _dropped(card["dropped"]),
         _quarantine(card),
         _settings(card["settings"]),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<title>Corpus card</title>\n<link rel="icon" href="data:,">\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{''.join(section for section in sections if section)}</main>\n</body>\n</html>\n"
-    )
+    return document("Corpus card", "".join(sections))
+
+
+def figures(card: dict[str, Any], level: int = 2) -> list[str]:
+    """What a page shows of the whole corpus: a section each under headings of that level; "" for nothing to show."""
+    return [
+        _losses(card, level),
+        _sources(card, level),
+        _lengths(card, level),
+        _languages(card["totals"], level),
+        _duplicates(card["duplicates"], card["settings"], level),
+    ]
 
 
 # --- sections ------------------------------------------------------------------------------------------------------
 
 
 def _summary(card: dict[str, Any]) -> str:
+    names = ", ".join(source["name"] for source in card["sources"])
+    return f'<h1>Corpus card</h1>\n<p class="note">Made from: {safe(names)}</p>\n{tiles(totals(card))}\n'
+
+
+def totals(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """The few figures that matter most."""
     total = card["totals"]
-    tiles = [
+    return [
         ("documents", shown_large(total["documents"])),
         ("characters", shown_large(total["characters"])),
         ("UTF-8 text", format_bytes(total["bytes"])),
@@ -60,9 +68,6 @@ def _summary(card: dict[str, Any]) -> str:
         ("of them kept", percent(total["documents"], total["read"])),
         ("median length", f"{card['lengths']['p50'] or 0:,}"),
     ]
-    shown = "".join(f"<div><dt>{safe(name)}</dt><dd>{safe(value)}</dd></div>" for name, value in tiles)
-    names = ", ".join(source["name"] for source in card["sources"])
-    return f'<h1>Corpus card</h1>\n<p class="note">Made from: {safe(names)}</p>\n<dl class="tiles">{shown}</dl>\n'
 
 
 def shown_large(number: int) -> str:
@@ -70,7 +75,7 @@ def shown_large(number: int) -> str:
     return f"{number:,}" if number < 10**7 else format_count(number)
 
 
-def _losses(card: dict[str, Any]) -> str:
+def _losses(card: dict[str, Any], level: int) -> str:
     read, stages = card["totals"]["read"], card["stages"]
     bars = [Bar("raw records", read, f"{read:,}")]
     for stage in stages:
@@ -103,12 +108,13 @@ def _losses(card: dict[str, Any]) -> str:
         "From raw records to documents",
         figure(chart, f"In the order in which a record meets them: {key}"),
         folded("The numbers of each stage", numbers),
-        "<h3>Reasons</h3>",
+        heading("Reasons", level + 1),
         reasons,
+        level=level,
     )
 
 
-def _sources(card: dict[str, Any]) -> str:
+def _sources(card: dict[str, Any], level: int) -> str:
     total = card["totals"]["characters"]
     sources = card["sources"]
     bars = [
@@ -150,10 +156,11 @@ def _sources(card: dict[str, Any]) -> str:
         figure(chart, "Share of the kept characters."),
         licences,
         folded("What became of each part", parts),
+        level=level,
     )
 
 
-def _lengths(card: dict[str, Any]) -> str:
+def _lengths(card: dict[str, Any], level: int) -> str:
     lengths, parts = card["lengths"], card["parts"]
     bins = lengths["histogram"]
     if not bins:
@@ -184,6 +191,7 @@ def _lengths(card: dict[str, Any]) -> str:
         '<p class="note">Quantiles above 128 characters are rounded down by less than 1/64.</p>',
         quantiles,
         folded("The bins", numbers),
+        level=level,
     )
 
 
@@ -208,7 +216,7 @@ def _spreads(parts: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _languages(total: dict[str, Any]) -> str:
+def _languages(total: dict[str, Any], level: int) -> str:
     if not total["languages"]:
         return ""
     ordered = sorted(total["languages"].items(), key=lambda item: (-item[1], item[0]))
@@ -225,14 +233,15 @@ def _languages(total: dict[str, Any]) -> str:
         "Languages",
         figure(chart, "Documents by identified language."),
         folded("The numbers", table(("language", "#documents", "#share"), rows)),
+        level=level,
     )
 
 
-def _duplicates(duplicates: dict[str, Any] | None, settings: dict[str, Any]) -> str:
+def _duplicates(duplicates: dict[str, Any] | None, settings: dict[str, Any], level: int) -> str:
     if duplicates is None:
         return ""
     if not duplicates["clusters"]:
-        return section("Duplicates", "<p>No two documents were found to repeat one another.</p>")
+        return section("Duplicates", "<p>No two documents were found to repeat one another.</p>", level=level)
     largest = max(cluster["size"] for cluster in duplicates["largest"])
     words = (
         f"{duplicates['duplicates']:,} documents repeat another word for word and {duplicates['near_duplicates']:,} "
@@ -247,7 +256,7 @@ def _duplicates(duplicates: dict[str, Any] | None, settings: dict[str, Any]) -> 
         [(f"{cluster['size']:,}", cluster["id"]) for cluster in duplicates["largest"]],
     )
     samples = [
-        "<h3>Some clusters, two documents of each</h3>",
+        heading("Some clusters, two documents of each", level + 1),
         '<p class="note">Marked is what the first document does not have in the same place.</p>',
         *(_cluster(cluster) for cluster in duplicates["samples"]),
     ]
@@ -258,6 +267,7 @@ def _duplicates(duplicates: dict[str, Any] | None, settings: dict[str, Any]) -> 
         folded("The largest clusters", numbers),
         _similarities(duplicates, settings),
         *(samples if duplicates["samples"] else []),
+        level=level,
     )
 
 
@@ -293,8 +303,8 @@ def _cluster(cluster: dict[str, Any]) -> str:
     first, second = cluster["members"]
     likeness = cluster["similarity"]
     fate = "dropped" if likeness is None else f"dropped, similarity {likeness:.3f}"
-    shown = shown_sample(first["id"], safe(first["excerpt"]))
-    shown += shown_sample(second["id"], _differences(first["excerpt"], second["excerpt"]), fate)
+    shown = _shown_sample(first["id"], safe(first["excerpt"]))
+    shown += _shown_sample(second["id"], _differences(first["excerpt"], second["excerpt"]), fate)
     return f'<p class="note">From a cluster of {cluster["size"]:,}:</p><div class="samples">{shown}</div>'
 
 
@@ -312,7 +322,7 @@ def _kept(parts: Sequence[dict[str, Any]]) -> str:
     blocks = []
     for part in parts:
         if part["samples"]:
-            samples = "".join(shown_sample(sample["id"], excerpt(sample["excerpt"])) for sample in part["samples"])
+            samples = "".join(_shown_sample(sample["id"], _excerpt(sample["excerpt"])) for sample in part["samples"])
             title = f"{part['source']}, {part['part']}"
             blocks.append(f'<h3>{safe(title)}</h3><div class="samples">{samples}</div>')
     return section("Samples of the corpus", *blocks) if blocks else ""
@@ -322,7 +332,7 @@ def _dropped(dropped: dict[str, dict[str, Any]]) -> str:
     blocks = []
     for reason, facts in in_order(dropped):
         if facts["samples"]:
-            samples = "".join(shown_sample(sample["id"], excerpt(sample["excerpt"])) for sample in facts["samples"])
+            samples = "".join(_shown_sample(sample["id"], _excerpt(sample["excerpt"])) for sample in facts["samples"])
             title = f'{safe(reason)} <span class="of">{facts["count"]:,} documents, {safe(facts["stage"])}</span>'
             blocks.append(f'<details><summary>{title}</summary><div class="samples">{samples}</div></details>')
     if not blocks:
@@ -359,3 +369,14 @@ def _quarantine(card: dict[str, Any]) -> str:
 def _settings(settings: dict[str, Any]) -> str:
     rows = [(key, shown_value(value)) for key, value in sorted(settings.items())]
     return section("Settings", folded(f"{len(rows)} values of the recipe", table(("setting", "value"), rows)))
+
+
+def _shown_sample(name: str, text: str, fate: str = "") -> str:
+    """One document; its text is HTML already."""
+    label = f"{safe(name)}{f' ({safe(fate)})' if fate else ''}"
+    return f'<div class="sample"><div class="name">{label}</div><p class="text" dir="auto">{text}</p></div>'
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of a document as HTML; dots where it goes on."""
+    return safe(text) + ("…" if len(text) >= EXCERPT_CHARACTERS else "")

@@ -12,8 +12,8 @@ from page_contrast import CONTRASTS
 from tiny_corpus import quiet_context
 
 from lumilab.corpus.build import build_corpus
-from lumilab.corpus.card_style import STYLE
-from lumilab.corpus.charts import Bar, bar_chart
+from lumilab.page.charts import Bar, bar_chart
+from lumilab.page.style import STYLE
 from lumilab.recipe.corpus import CorpusConfig
 
 if TYPE_CHECKING:

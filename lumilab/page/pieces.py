@@ -1,4 +1,4 @@
-"""The pieces of the corpus card's page, as HTML: sections, figures, folded parts, samples and tables.
+"""The pieces of a page, as HTML: headings, sections, figures, folded parts, samples, tiles and tables.
 
 Titles, names and cells are escaped here; what is called HTML in a signature's words is taken as it is.
 """
@@ -7,13 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lumilab.corpus.charts import safe
-from lumilab.corpus.samples import EXCERPT_CHARACTERS
+from lumilab.page.svg import safe
 
 
-def section(title: str, *blocks: str) -> str:
-    """A part of the page under its title; empty blocks are left out."""
-    return f"<section>\n<h2>{safe(title)}</h2>\n" + "\n".join(block for block in blocks if block) + "\n</section>\n"
+def section(title: str, *blocks: str, level: int = 2) -> str:
+    """A part of the page under its title, a heading of that level; empty blocks are left out."""
+    return f"<section>\n{heading(title, level)}\n" + "\n".join(block for block in blocks if block) + "\n</section>\n"
+
+
+def heading(title: str, level: int) -> str:
+    """A heading, 1 for the page's own."""
+    return f"<h{level}>{safe(title)}</h{level}>"
+
+
+def tiles(facts: Iterable[tuple[str, str]]) -> str:
+    """The few figures that matter most, each under its name, large."""
+    shown = "".join(f"<div><dt>{safe(name)}</dt><dd>{safe(value)}</dd></div>" for name, value in facts)
+    return f'<dl class="tiles">{shown}</dl>'
 
 
 def figure(chart: str, caption: str) -> str:
@@ -30,11 +40,6 @@ def shown_sample(name: str, text: str, fate: str = "") -> str:
     """One document; its text is HTML already."""
     label = f"{safe(name)}{f' ({safe(fate)})' if fate else ''}"
     return f'<div class="sample"><div class="name">{label}</div><p class="text" dir="auto">{text}</p></div>'
-
-
-def excerpt(text: str) -> str:
-    """The beginning of a document as HTML; dots where it goes on."""
-    return safe(text) + ("…" if len(text) >= EXCERPT_CHARACTERS else "")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

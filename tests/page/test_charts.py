@@ -10,22 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumilab.corpus.charts import (
-    BAR,
-    PLOT_BOTTOM,
-    PLOT_TOP,
-    ROW,
-    Bar,
-    LogAxis,
-    ShareAxis,
-    Spread,
-    bar_chart,
-    histogram,
-    nice_steps,
-    safe,
-    shorten,
-    spread_chart,
-)
+from lumilab.page.axes import LogAxis, ShareAxis, nice_steps
+from lumilab.page.charts import BAR, PLOT_BOTTOM, PLOT_TOP, ROW, Bar, Spread, bar_chart, histogram, spread_chart
+from lumilab.page.svg import safe, shorten
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -1,15 +1,28 @@
-"""The style of the corpus card's page: light or dark as the reader's system is, from a telephone's width to paper."""
+"""The style of a page: light or dark as the reader's system is, from a telephone's width to paper."""
 
-STYLE = """
-:root {
-  color-scheme: light dark;
+LIGHT = """\
   --surface: #fbfbf9; --raised: #ffffff; --ink: #1c1c1a; --muted: #5c5c57; --line: #dcdcd6;
   --track: #ebebe6; --bar: #2868b0; --lost: #d0644a; --mark: #1c1c1a; --differs: #ffe9a8;
+"""
+
+DARK = """\
+    --surface: #161614; --raised: #1f1f1c; --ink: #ecece8; --muted: #a8a8a1; --line: #3a3a36;
+    --track: #2b2b28; --bar: #6ba6e8; --lost: #e58a70; --mark: #ecece8; --differs: #5c4a12;
+"""
+
+STYLE = (
+    """
+:root {
+  color-scheme: light dark;
+"""
+    + LIGHT
+    + """\
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --surface: #161614; --raised: #1f1f1c; --ink: #ecece8; --muted: #a8a8a1; --line: #3a3a36;
-    --track: #2b2b28; --bar: #6ba6e8; --lost: #e58a70; --mark: #ecece8; --differs: #5c4a12;
+"""
+    + DARK
+    + """\
   }
 }
 * { box-sizing: border-box; }
@@ -83,3 +96,4 @@ mark { background: var(--differs); color: inherit; border-radius: 2px; }
   .scroll { overflow: visible; }
 }
 """
+)
