@@ -27,6 +27,7 @@ from lumilab.cli import (
     plan,
     preference,
     quickstart,
+    report,
     run,
     serve,
     sft,
@@ -62,6 +63,7 @@ app.command("preference")(preference.preference)
 app.command("grpo")(grpo.grpo)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
+app.command("report")(report.report)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
 app.command("compare")(compare.compare)

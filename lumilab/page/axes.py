@@ -40,12 +40,40 @@ class LogAxis:
         return [(value, _short(value)) for value in values if self.low <= value <= self.high]
 
 
+class LinearAxis:
+    """An even axis.
+
+    Args:
+        low, high: the values that have to be on it.
+        tight: whether it ends there; else at the next round values, so that nothing is drawn on its edge.
+    """
+
+    def __init__(self, low: float, high: float, *, tight: bool = True) -> None:
+        if high <= low:
+            spare = abs(low) / 10 or 1.0
+            low, high = low - (0 if tight else spare), high + spare
+        self._step = _round_step((high - low) / 4)
+        if not tight:
+            low, high = math.floor(low / self._step) * self._step, math.ceil(high / self._step) * self._step
+        self.low, self.high = low, high
+
+    def place(self, value: float) -> float:
+        """Where a value is, held to the axis: 0 to 100."""
+        return min(max(100 * (value - self.low) / (self.high - self.low), 0.0), 100.0)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """The multiples of a round step, 2 to 7 of them."""
+        first, last = math.ceil(self.low / self._step - 1e-9), math.floor(self.high / self._step + 1e-9)
+        values = [float(f"{count * self._step:.12g}") for count in range(first, last + 1)]
+        return [(value, _rounded(value)) for value in values]
+
+
 class ShareAxis:
     """An even axis from 0 to 1."""
 
     def place(self, value: float) -> float:
-        """0 to 100."""
-        return 100 * value
+        """Where a value is, held to the axis: 0 to 100."""
+        return min(max(100 * value, 0.0), 100.0)
 
     def ticks(self) -> list[tuple[float, str]]:
         """Every fifth."""
@@ -58,6 +86,20 @@ def nice_steps(top: int) -> list[int]:
     while top // step > 4:
         step = step * 5 // 2 if str(step).startswith("2") else step * 2
     return list(range(step, top + 1, step))
+
+
+def _round_step(least: float) -> float:
+    """The next number from `least` on that is 1, 2 or 5 times a power of ten."""
+    power: float = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+
+
+def _rounded(value: float) -> str:
+    """A round value in few characters: thousands as 1k, 2.5M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
 
 
 def ticks_at(axis: Axis, y: float, unit: str) -> list[str]:

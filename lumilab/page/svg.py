@@ -31,7 +31,7 @@ def shorten(text: str, characters: int = LABEL_CHARACTERS) -> str:
     return f"{text[: characters - tail - 1]}…{text[len(text) - tail :]}"
 
 
-def svg(name: str, title: str, description: str, height: float, parts: Sequence[str]) -> str:
+def svg(name: str, title: str, description: str, height: float, parts: Sequence[str], kind: str = "") -> str:
     """A plot as wide as its place and so many pixels high, with its title and what it shows for who hears it.
 
     Args:
@@ -39,9 +39,11 @@ def svg(name: str, title: str, description: str, height: float, parts: Sequence[
         title, description: for readers who do not see it.
         height: pixels.
         parts: what is drawn, the lowest first.
+        kind: a class of the page's style.
     """
+    known = f'class="{kind}" ' if kind else ""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="100%" height="{number(height)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" {known}role="img" width="100%" height="{number(height)}" '
         f'aria-labelledby="{safe(name)}-title {safe(name)}-about">'
         f'<title id="{safe(name)}-title">{safe(title)}</title><desc id="{safe(name)}-about">{safe(description)}</desc>'
         f"{''.join(parts)}</svg>"

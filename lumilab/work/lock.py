@@ -30,3 +30,22 @@ def exclusive(target: Path, context: WorkContext) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(target: Path) -> bool:
+    """Whether a process is at work on `target` now. False, too, where that cannot be found out.
+
+    The lock is taken and given back at once; whoever wants it in that moment waits for it as for any other.
+    """
+    path = target.with_name(f".{target.name}.lock")
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read
+        return False
+    lock.release()
+    return False
