@@ -23,6 +23,7 @@ from lumilab.cli import (
     importing,
     inspect,
     menu,
+    monitor,
     pack,
     plan,
     preference,
@@ -63,6 +64,7 @@ app.command("preference")(preference.preference)
 app.command("grpo")(grpo.grpo)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
+app.command("monitor")(monitor.monitor)
 app.command("report")(report.report)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)

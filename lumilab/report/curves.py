@@ -80,7 +80,9 @@ def charts_of(history: History) -> Iterator[Chart]:
     )
     yield from _measures(history)
     yield from _suites(history)
-    yield Chart("Learning rate", [Series("learning rate", history.curve("step", "learning_rate"))], "", include=(0,))
+    yield Chart(
+        "Learning rate", [Series("learning rate", history.curve("step", "learning_rate"))], "step size", include=(0,)
+    )
     norms = [Series("gradient norm", history.curve("step", "gradient_norm"))]
     yield Chart("Gradient norm", norms, "norm before clipping", include=(0,))
     speed = [Series("throughput", history.curve("step", "tokens_per_second"))]

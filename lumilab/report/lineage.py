@@ -52,7 +52,7 @@ def _result_node(result: StageResult, run: RunView) -> Node:
     taken = f" · {format_seconds(seconds)}" if seconds else ""
     lines = (
         f"{name} · {state}",
-        f"{record.key} · {record.digest[:12]}",
+        f"key {record.key} · digest {record.digest[:12]}",
         f"{result.created} · {format_bytes(result.size)}{taken}",
     )
     return Node(name, tuple(record.inputs), lines, "old" if result.older else "good")
@@ -61,7 +61,7 @@ def _result_node(result: StageResult, run: RunView) -> Node:
 def _training_lines(training: Training) -> tuple[str, ...]:
     of = f" of {training.steps:,}" if training.steps else ""
     state = "in training now" if training.running else "training not ended"
-    return f"{training.stage} · {state}", training.key, f"step {training.history.step:,}{of}"
+    return f"{training.stage} · {state}", f"key {training.key}", f"step {training.history.step:,}{of}"
 
 
 def _table(run: RunView) -> str:

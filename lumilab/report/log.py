@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, TypeGuard
-
-from lumilab.training.telemetry import LOG_FILE
 
 Event = dict[str, Any]
 
@@ -40,15 +38,8 @@ class History:
         self._position = 0
         self._file: tuple[int, int] | None = None
 
-    @classmethod
-    def of(cls, folder: Path) -> History:
-        """What the log in a training's folder tells now."""
-        history = cls(folder / LOG_FILE)
-        history.follow()
-        return history
-
-    def follow(self) -> list[Event]:
-        """Reads on; returns the events that came since the last time, all of them where the file was replaced."""
+    def follow(self) -> None:
+        """Reads on: what was appended since the last time, or all of a file that took the old one's place."""
         try:
             with self.path.open("rb") as file:
                 status = self.path.stat()
@@ -58,12 +49,10 @@ class History:
                 file.seek(self._position)
                 data = file.read()
         except OSError:
-            return []
+            return
         whole = data[: data.rfind(b"\n") + 1]
         self._position += len(whole)
-        new = list(events_in(whole.splitlines()))
-        self.events += new
-        return new
+        self.events += events_in(whole.splitlines())
 
     def named(self, event: str) -> list[Event]:
         """The events of one name, in their order."""
@@ -117,6 +106,12 @@ def events_in(lines: Iterable[bytes]) -> Iterable[Event]:
             continue
         if isinstance(event, dict) and isinstance(event.get("event"), str) and isinstance(event.get("step"), int):
             yield event
+
+
+def unseen(seen: Sequence[Event], events: Sequence[Event]) -> Sequence[Event]:
+    """The events after those that both begin with: what is new also where a log was cut and went on otherwise."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(seen, events, strict=False)))
+    return events[same:]
 
 
 def is_number(value: Any) -> TypeGuard[float]:

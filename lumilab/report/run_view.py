@@ -8,7 +8,7 @@ works. What cannot be read is told in words instead.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,8 +114,7 @@ def open_run(folder: Path) -> RunView:
     check_run(folder)
     records = read_records(folder)
     results = {stage.name: _result(folder, stage, records) for stage in STAGES if stage.name in records}
-    trainings = [each for stage in STAGES if stage.trains for each in _trainings(folder, stage, records)]
-    return RunView(folder, results, trainings, [stage.name for stage in STAGES if _locks_held(folder, stage)])
+    return RunView(folder, results, find_trainings(folder, records, {}), stages_at_work(folder))
 
 
 def check_run(folder: Path) -> None:
@@ -139,7 +138,28 @@ def check_run(folder: Path) -> None:
         )
 
 
-def training_folder(folder: Path, stage: Stage) -> Path:
+def find_trainings(folder: Path, records: dict[str, StageRecord], histories: dict[Path, History]) -> list[Training]:
+    """The trainings of a run, in the order of the pipeline: of each stage the one that made its current result, and the
+    newest one after it that has not ended.
+
+    Args:
+        folder, records: of the run.
+        histories: what was read of logs before, by path, from where their reading goes on; new ones are added.
+    """
+    return [
+        each
+        for stage in STAGES
+        if stage.trains
+        for each in _trainings(folder, stage, records.get(stage.name), histories)
+    ]
+
+
+def stages_at_work(folder: Path) -> list[str]:
+    """The stages that a process is at work on now."""
+    return [stage.name for stage in STAGES if _locks_held(folder, stage)]
+
+
+def keys_folder(folder: Path, stage: Stage) -> Path:
     """The folder that holds those of a stage's keys."""
     return folder / stage.place.partition("{key}")[0]
 
@@ -153,19 +173,20 @@ def _result(folder: Path, stage: Stage, records: dict[str, StageRecord]) -> Stag
         return StageResult(stage, record, None, error.what, older)
 
 
-def _trainings(folder: Path, stage: Stage, records: dict[str, StageRecord]) -> list[Training]:
-    """The training that made the stage's current result, and the newest one after it that has not ended."""
-    key = records[stage.name].key if stage.name in records else None
-    logs = sorted(training_folder(folder, stage).glob(f"*/{LOG_FILE}"), key=lambda log: log.stat().st_mtime)
+def _trainings(
+    folder: Path, stage: Stage, record: StageRecord | None, histories: dict[Path, History]
+) -> Iterator[Training]:
+    key = record.key if record else None
+    logs = sorted(keys_folder(folder, stage).glob(f"*/{LOG_FILE}"), key=lambda log: log.stat().st_mtime)
     folders = [log.parent for log in logs if not log.parent.name.startswith(".")]
     current = [each for each in folders if each.name == key]
     since = current[0].joinpath(LOG_FILE).stat().st_mtime if current else 0.0
     later = [each for each in folders if each.name != key and each.joinpath(LOG_FILE).stat().st_mtime >= since]
     unfinished = [each for each in later if not (each / "final" / MANIFEST).exists()][-1:]
-    return [
-        Training(stage.name, each, History.of(each), _planned_steps(each), each in current, is_held(each))
-        for each in [*current, *unfinished]
-    ]
+    for each in [*current, *unfinished]:
+        history = histories.setdefault(each, History(each / LOG_FILE))
+        history.follow()
+        yield Training(stage.name, each, history, _planned_steps(each), each in current, is_held(each))
 
 
 def _planned_steps(folder: Path) -> int | None:
@@ -181,7 +202,7 @@ def _planned_steps(folder: Path) -> int | None:
 
 
 def _locks_held(folder: Path, stage: Stage) -> bool:
-    place = training_folder(folder, stage)
+    place = keys_folder(folder, stage)
     if not place.is_dir():
         return False
     names = [entry.name for entry in os.scandir(place) if entry.name.startswith(".") and entry.name.endswith(".lock")]

@@ -58,6 +58,7 @@ svg .curve.faint { opacity: .4; stroke-dasharray: none; }
 .stroke {
   display: inline-block; width: 1.5rem; margin-right: .35rem; border-top: 3px solid currentColor; vertical-align: .25em;
 }
+.stroke:not(.s0) { border-top-style: dashed; }
 .stroke.faint { opacity: .4; }
 dl.texts dt { color: var(--muted); font-size: .8125rem; margin-top: .6rem; }
 dl.texts dd { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: plaintext; font-size: .875rem; }
