@@ -2,7 +2,7 @@
 
 A user's mistake never shows a traceback: the command line prints the three parts and exits with the
 kind's code. Codes: 2 usage or configuration, 3 bad input, 4 mismatch or damage, 5 resources
-(memory, disk, device), 75 stopped at a time limit, 128 + signal number when interrupted.
+(memory, disk, device), 6 worse than before, 75 stopped at a time limit, 128 + signal number when interrupted.
 """
 
 from __future__ import annotations
@@ -77,6 +77,12 @@ class ResourceError(LumiError):
     """The machine lacks memory, disk space or a device."""
 
     exit_code = 5
+
+
+class RegressionError(LumiError):
+    """A model that is worse than it was, where that was not to be."""
+
+    exit_code = 6
 
 
 class Interrupted(LumiError):

@@ -17,6 +17,7 @@ from lumilab.cli import (
     corpus_build,
     corpus_download,
     doctor,
+    eval,
     export,
     generate,
     grpo,
@@ -39,7 +40,10 @@ from lumilab.errors import ConfigError
 from lumilab.work.failures import DEBUG_VARIABLE, failures_explained
 from lumilab.work.terminal import show_what_can_be_shown
 
-EPILOG = "Exit codes: 0 done, 2 usage or recipe, 3 bad input, 4 mismatch or damage, 5 resources, 130/143 stopped."
+EPILOG = (
+    "Exit codes: 0 done, 2 usage or recipe, 3 bad input, 4 mismatch or damage, 5 resources, 6 worse than before, "
+    "130/143 stopped."
+)
 
 app = typer.Typer(
     name="lumi",
@@ -69,6 +73,7 @@ app.command("report")(report.report)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
 app.command("compare")(compare.compare)
+app.command("eval")(eval.evaluate)
 app.command("serve")(serve.serve)
 app.add_typer(export.app, name="export")
 app.add_typer(importing.app, name="import")

@@ -52,6 +52,7 @@ def compare(
 ) -> None:
     """Continue one prompt with several models, and rank them by speed."""
     from lumilab.cli.picking import find_model, pick_models, warn
+    from lumilab.inference.checkpoints import model_name
     from lumilab.inference.comparison import answers, by_speed
     from lumilab.inference.engine import Engine
     from lumilab.recipe.load import checked_section
@@ -77,7 +78,7 @@ def compare(
     for answer in answers(
         models, text, sampling, stop or [], partial(Engine.load, device=device, quantisation=quantize)
     ):
-        progress.print(Text(f"{_name(answer)}: {answer.statistics}", style="dim"))
+        progress.print(Text(f"{model_name(answer.path)}: {answer.statistics}", style="dim"))
         given.append(answer)
     for start in range(0, len(given), count := max(1, console.width // SIDE_BY_SIDE)):
         console.print(_side_by_side(text, given[start : start + count], max_newlines))
@@ -85,35 +86,29 @@ def compare(
 
 
 def _side_by_side(prompt: str, given: list[Answer], max_newlines: int) -> Table:
+    from lumilab.inference.checkpoints import model_name
     from lumilab.inference.decoding import limited_newlines
 
     table = Table(expand=True, show_lines=True)
     for answer in given:
-        table.add_column(Text(_name(answer), style="bold"))
+        table.add_column(Text(model_name(answer.path), style="bold"))
     shown = ["".join(limited_newlines([answer.text], max_newlines)) for answer in given]
     table.add_row(*(Text.assemble((prompt, "dim"), text) for text in shown))
     return table
 
 
 def _ranking(given: list[Answer]) -> Table:
+    from lumilab.inference.checkpoints import model_name
+
     table = Table("", "model", "tokens/s", "first token", "tokens", box=None, pad_edge=False)
     for number, answer in enumerate(given, start=1):
         statistics = answer.statistics
         rate, first = statistics.tokens_per_second, statistics.first_token_seconds
         table.add_row(
             str(number),
-            Text(_name(answer)),
+            Text(model_name(answer.path)),
             "-" if rate is None else f"{rate:,.0f}",
             "-" if first is None else f"{1000 * first:,.0f} ms",
             str(statistics.tokens),
         )
     return table
-
-
-def _name(answer: Answer) -> str:
-    """The end of a model's path that tells it from others: run, stage and checkpoint."""
-    parts = answer.path.absolute().parts
-    if "checkpoints" in parts:
-        place = len(parts) - 1 - parts[::-1].index("checkpoints")
-        return "/".join((parts[place - 1], parts[place + 1], parts[-1]))
-    return answer.path.name

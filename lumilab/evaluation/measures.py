@@ -11,20 +11,18 @@ little context, which costs a little: the figures are bounds from above.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from lumilab.dataset.loader import IGNORED
 from lumilab.evaluation.heldback import HeldBackText
+from lumilab.evaluation.scoring import score_targets
 from lumilab.model import Transformer
 from lumilab.work.context import WorkContext
 
 RANKS = (1, 5, 10)
-CHUNK_SCORES = 2**25  # logits held at once (128 MiB in float32)
 
 
 @dataclass(frozen=True)
@@ -93,20 +91,11 @@ def predict(model: Transformer, text: HeldBackText, name: str, context: WorkCont
             features = model.features(torch.from_numpy(inputs).to(device))
             chosen = torch.from_numpy(labels != IGNORED).to(device)
             wanted = torch.from_numpy(labels).to(device)[chosen]
-            for rows, targets in _chunks(features[chosen], wanted, model.vocabulary_size):
-                context.stop.check()
-                logits = model.logits(rows).float()
-                nats += float(F.cross_entropy(logits, targets, reduction="sum"))
-                found = logits.topk(max(RANKS), dim=1).indices == targets[:, None]
-                for rank in RANKS:
-                    hits[rank] += int(found[:, :rank].sum())
+            found, ranks = score_targets(model, features[chosen], wanted)
+            nats -= float(found.double().sum())
+            for rank in RANKS:
+                hits[rank] += int((ranks < rank).sum())
             tokens += len(wanted)
             size += text.size(labels[labels != IGNORED])
             task.advance(len(inputs), loss=f"{nats / tokens:.3f}")
     return Prediction(tokens, size, nats, hits)
-
-
-def _chunks(features: Tensor, labels: Tensor, vocabulary_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    rows = max(1, CHUNK_SCORES // vocabulary_size)
-    for start in range(0, len(labels), rows):
-        yield features[start : start + rows], labels[start : start + rows]

@@ -54,6 +54,15 @@ def models_of(run: Path) -> list[StoredModel]:
     return sorted(found, key=lambda model: (model.changed, model.name == "final"), reverse=True)
 
 
+def model_name(path: Path) -> str:
+    """The end of a model's path that tells it from others: run, stage and checkpoint."""
+    parts = path.absolute().parts
+    if "checkpoints" in parts:
+        place = len(parts) - 1 - parts[::-1].index("checkpoints")
+        return "/".join((parts[place - 1], parts[place + 1], parts[-1]))
+    return parts[-1]
+
+
 def _model(path: Path) -> StoredModel | None:
     """The model in a folder; None where there is no whole one."""
     try:

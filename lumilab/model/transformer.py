@@ -68,6 +68,7 @@ class Transformer(nn.Module):
         positions: Tensor | None = None,
         documents: Tensor | None = None,
         cache: KVCache | None = None,
+        branches: Tensor | None = None,
     ) -> Tensor:
         """The normalised residual stream [B, T, width] after the last block.
 
@@ -78,16 +79,21 @@ class Transformer(nn.Module):
             documents: a number [B, T] per token that changes where a new document begins; attention then stays within
                 a document. None for one document a row.
             cache: holds the rows' earlier tokens and receives these.
+            branches: of texts that begin alike [B, T]: 0 for what they share, which comes first, another number for
+                the rest of each. A token sees its own branch and what is shared. Needs `positions`; a row may be
+                longer than the context, its positions may not.
 
         Raises:
             InputError: a row would be longer than the model's context, or than the cache.
-            ValueError: both `documents` and `cache` are given.
+            ValueError: both `documents` and `cache` are given, or `branches` with either or without `positions`.
         """
+        if branches is not None and (positions is None or documents is not None or cache is not None):
+            raise ValueError("branches need positions, and go with neither documents nor a cache")
         held = max(cache.lengths) if cache is not None else 0
-        if held + ids.shape[1] > self.config.context:
+        length = held + ids.shape[1] if branches is None or positions is None else int(positions.max()) + 1
+        if length > self.config.context:
             raise InputError(
-                f"A sequence of {held + ids.shape[1]} tokens is longer than the model's context of "
-                f"{self.config.context}",
+                f"A sequence of {length} tokens is longer than the model's context of {self.config.context}",
                 mend="shorten it, or train a model with a larger model.context.",
             )
         slots = self._slots(ids, documents, cache)
@@ -100,7 +106,11 @@ class Transformer(nn.Module):
         if self.activation_dtype is not None:
             x = x.to(self.activation_dtype)
         turns = self._turns(ids.shape[1], positions)
-        context = self._context(ids, None if turns is None else turns.to(x.dtype), documents, cache, slots)
+        turns = None if turns is None else turns.to(x.dtype)
+        if branches is not None:
+            context = Context(turns, causal=False, mask=branch_mask(branches))
+        else:
+            context = self._context(ids, turns, documents, cache, slots)
         for block in self.model.layers:
             if self.recompute and cache is None and torch.is_grad_enabled():
                 x = checkpoint(block, x, context, use_reentrant=False)
@@ -163,6 +173,14 @@ def document_mask(documents: Tensor) -> Tensor:
     length = documents.shape[1]
     causal = torch.ones((length, length), dtype=torch.bool, device=documents.device).tril()
     return ((documents[:, :, None] == documents[:, None, :]) & causal)[:, None]
+
+
+def branch_mask(branches: Tensor) -> Tensor:
+    """[B, 1, T, T], true where a token (third) may see another (fourth): earlier or itself, shared or of its branch."""
+    length = branches.shape[1]
+    causal = torch.ones((length, length), dtype=torch.bool, device=branches.device).tril()
+    seen = branches[:, None, :]
+    return (((seen == 0) | (seen == branches[:, :, None])) & causal)[:, None]
 
 
 def document_positions(documents: Tensor) -> Tensor:

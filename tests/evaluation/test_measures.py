@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from lumilab.artifact import Artifact
 from lumilab.errors import Interrupted
-from lumilab.evaluation import heldback, measures
+from lumilab.evaluation import heldback, scoring
 from lumilab.evaluation.heldback import HeldBackText
 from lumilab.evaluation.measures import Prediction, predict
 from lumilab.model import Transformer
@@ -55,7 +55,7 @@ def test_batches_and_chunks_make_no_difference(
 ) -> None:
     whole = predict(model, text, "measuring", quiet_context()[0])
     monkeypatch.setattr(heldback, "BATCH_TOKENS", 1)
-    monkeypatch.setattr(measures, "CHUNK_SCORES", 512 * 7)
+    monkeypatch.setattr(scoring, "CHUNK_SCORES", 512 * 7)
     pieces = predict(model, text, "measuring", quiet_context()[0])
     assert pieces.nats == pytest.approx(whole.nats, rel=1e-5)
     assert (pieces.tokens, pieces.bytes) == (whole.tokens, whole.bytes)
