@@ -46,13 +46,14 @@ class LinearAxis:
     Args:
         low, high: the values that have to be on it.
         tight: whether it ends there; else at the next round values, so that nothing is drawn on its edge.
+        whole: whether only whole numbers are labelled, as for counts.
     """
 
-    def __init__(self, low: float, high: float, *, tight: bool = True) -> None:
+    def __init__(self, low: float, high: float, *, tight: bool = True, whole: bool = False) -> None:
         if high <= low:
             spare = abs(low) / 10 or 1.0
             low, high = low - (0 if tight else spare), high + spare
-        self._step = _round_step((high - low) / 4)
+        self._step = _round_step(max((high - low) / 4, 1.0 if whole else 0.0))
         if not tight:
             low, high = math.floor(low / self._step) * self._step, math.ceil(high / self._step) * self._step
         self.low, self.high = low, high

@@ -7,7 +7,7 @@ Time Series Data Aggregation", section 4).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -53,6 +53,7 @@ def curve_chart(
     upwards: str,
     shown: Callable[[float], str] = "{:g}".format,
     include: Sequence[float] = (),
+    over: Sequence[float] = (),
 ) -> str:
     """Curves over one pair of axes.
 
@@ -63,11 +64,12 @@ def curve_chart(
         across, upwards: what the axes count, with the unit.
         shown: the words for a value of the upward axis.
         include: values that the upward axis reaches to, such as 0.
+        over: values that the other axis reaches to, such as the first and the last step.
     """
     series = [each for each in series if each.points]
-    xs = [x for each in series for x, _ in each.points]
-    ys = [y for each in series for _, y in each.points]
-    x_axis, y_axis = LinearAxis(min(xs), max(xs)), LinearAxis(min([*ys, *include]), max([*ys, *include]), tight=False)
+    xs = [*over, *(x for each in series for x, _ in each.points)]
+    ys = [*include, *(y for each in series for y in _reached(each))]
+    x_axis, y_axis = LinearAxis(min(xs), max(xs), whole=True), LinearAxis(min(ys), max(ys), tight=False)
     parts = [text_at("-8", 12, upwards, "tick unit")]
     for value, _ in y_axis.ticks():
         y = _height(y_axis, value)
@@ -112,6 +114,13 @@ def thinned(points: Sequence[Point], columns: int = COLUMNS) -> list[Point]:
         highest = max(column, key=lambda entry: entry[1][1])
         kept += sorted({column[0], lowest, highest, column[-1]})
     return [point for _, point in kept]
+
+
+def _reached(series: Series) -> Iterator[float]:
+    """Every y that is drawn, the ends of the error bars too."""
+    for index, (_, y) in enumerate(series.points):
+        error = series.errors[index] if series.errors else 0.0
+        yield from (y - error, y + error)
 
 
 def _height(axis: LinearAxis, value: float) -> float:

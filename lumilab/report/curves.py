@@ -53,7 +53,8 @@ def _training(training: Training) -> str:
         return section(title, "<p>Nothing has been logged yet.</p>", level=3)
     charts = [chart for chart in charts_of(history) if any(each.points for each in chart.series)]
     name = f"{training.stage}-{training.key}"
-    figures = "".join(_figure(f"{name}-{index}", training.stage, chart) for index, chart in enumerate(charts))
+    over = (0.0, float(history.step))
+    figures = "".join(_figure(f"{name}-{index}", training.stage, chart, over) for index, chart in enumerate(charts))
     return section(
         title,
         f"<p>{safe(_words(training))}</p>",
@@ -81,7 +82,10 @@ def charts_of(history: History) -> Iterator[Chart]:
     yield from _measures(history)
     yield from _suites(history)
     yield Chart(
-        "Learning rate", [Series("learning rate", history.curve("step", "learning_rate"))], "step size", include=(0,)
+        "Learning rate",
+        [Series("learning rate", history.curve("step", "learning_rate"))],
+        "learning rate",
+        include=(0,),
     )
     norms = [Series("gradient norm", history.curve("step", "gradient_norm"))]
     yield Chart("Gradient norm", norms, "norm before clipping", include=(0,))
@@ -134,7 +138,7 @@ def _suites(history: History) -> Iterator[Chart]:
         yield Chart(f"{task}: {measure}", [Series(name, points, errors if any(errors) else (), 3)], measure)
 
 
-def _figure(name: str, stage: str, chart: Chart) -> str:
+def _figure(name: str, stage: str, chart: Chart, over: tuple[float, float]) -> str:
     title = f"{chart.title} of {stage} over its steps"
     drawn = [each for each in chart.series if each.points]
     ends = [f"{each.label}: {chart.shown(each.points[-1][1])} at step {each.points[-1][0]:,.0f}" for each in drawn]
@@ -147,6 +151,7 @@ def _figure(name: str, stage: str, chart: Chart) -> str:
         upwards=chart.upwards,
         shown=chart.shown,
         include=chart.include,
+        over=over,
     )
     bars = " Bars: one standard error." if any(each.errors for each in drawn) else ""
     return (
@@ -179,7 +184,8 @@ def _skipped(history: History) -> str:
         return ""
     rows = [(f"{event['step']:,}", str(event.get("reason", ""))) for event in events[:EVENTS_SHOWN]]
     more = f", the first {EVENTS_SHOWN}" if len(events) > EVENTS_SHOWN else ""
-    return folded(f"{len(events)} skipped steps{more}", table(("#step", "what was seen"), rows))
+    title = "1 skipped step" if len(events) == 1 else f"{len(events):,} skipped steps{more}"
+    return folded(title, table(("#step", "what was seen"), rows))
 
 
 def _numbers(history: History) -> str:

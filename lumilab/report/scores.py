@@ -82,7 +82,7 @@ def evaluations_of(run: Path) -> tuple[list[Evaluation], list[str]]:
     for path in sorted((run / FOLDER).glob("*.json")):
         try:
             found.append(read_evaluation(path))
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             broken.append(path.name)
     return sorted(found, key=lambda each: (each.date, each.path.name)), broken
 
@@ -91,7 +91,7 @@ def read_evaluation(path: Path) -> Evaluation:
     """One file.
 
     Raises:
-        OSError, ValueError, TypeError, AttributeError: it cannot be read, or holds something else.
+        OSError, ValueError, KeyError, TypeError, AttributeError: it cannot be read, or holds something else.
     """
     stored = json.loads(path.read_bytes())
     ours = stored.get("lumilab") or {}

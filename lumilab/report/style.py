@@ -29,7 +29,9 @@ button {
 [hidden] { display: none !important; }
 code, .id { font-family: ui-monospace, monospace; font-size: .8125rem; overflow-wrap: anywhere; }
 .warning { border-left: 3px solid var(--old); padding-left: .75rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: .5rem 2rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: .5rem 2rem;
+  align-items: end;
+}
 .charts figure { min-width: 0; }
 figcaption strong { color: var(--ink); font-weight: 600; }
 svg.curves { padding-left: 3.25rem; }
@@ -53,13 +55,13 @@ svg .curve.s5, svg .error.s5 { stroke: var(--s5); } svg .dot.s5 { fill: var(--s5
 svg .curve.s1 { stroke-dasharray: 6 3; } svg .curve.s2 { stroke-dasharray: 2 3; }
 svg .curve.s3 { stroke-dasharray: 9 3 2 3; } svg .curve.s4 { stroke-dasharray: 12 4; }
 svg .curve.s5 { stroke-dasharray: 1 2; }
-svg .curve.faint { opacity: .4; stroke-dasharray: none; }
+svg .curve.faint { opacity: .55; stroke-dasharray: none; }
 .legend { display: inline-block; margin-right: .9rem; white-space: nowrap; }
 .stroke {
   display: inline-block; width: 1.5rem; margin-right: .35rem; border-top: 3px solid currentColor; vertical-align: .25em;
 }
 .stroke:not(.s0) { border-top-style: dashed; }
-.stroke.faint { opacity: .4; }
+.stroke.faint { opacity: .55; }
 dl.texts dt { color: var(--muted); font-size: .8125rem; margin-top: .6rem; }
 dl.texts dd { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: plaintext; font-size: .875rem; }
 @media print { nav, header button { display: none; } .charts { grid-template-columns: 1fr 1fr; } }
