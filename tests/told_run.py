@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lumilab.artifact import Artifact, ArtifactBuilder
+from lumilab.artifact import Artifact, ArtifactBuilder, write_atomically
 from lumilab.pipeline.records import StageRecord, write_record
 
 EVIL = "<script>document.title = 'run'</script><img src=x onerror=alert(1)>"
@@ -93,10 +93,9 @@ def step(number: int, loss: float, seconds: float, **more: Any) -> dict[str, Any
 
 
 def write_log(folder: Path, events: Sequence[dict[str, Any]]) -> Path:
-    """A training's log."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """A training's log, in the place of one that is there."""
     path = folder / "log.jsonl"
-    path.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
+    write_atomically(path, "".join(json.dumps(event) + "\n" for event in events).encode())
     return path
 
 

@@ -8,7 +8,6 @@ from lumilab.artifact import Artifact
 from lumilab.page.pieces import section, table
 from lumilab.recipe.model import ModelConfig
 from lumilab.report.run_view import RunView, Training
-from lumilab.training.cost import operations_per_token
 from lumilab.work.progress import format_bytes, format_count, format_seconds
 
 
@@ -57,6 +56,8 @@ def operations_of(model: Artifact | None, tokens: float) -> float | None:
     """
     if model is None:
         return None
+    from lumilab.training.cost import operations_per_token
+
     config = model.manifest.config
     shape = ModelConfig.model_validate(config["model"])
     return operations_per_token(shape, config["vocabulary_size"], shape.context).total * tokens

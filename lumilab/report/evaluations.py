@@ -61,7 +61,7 @@ def _tasks(found: Sequence[Evaluation]) -> str:
     models = newest_of_each(found)
     drawn = models[-SHOWN:]
     shares = _chart("scores", "Scores", drawn, shares=True)
-    others = _chart("perplexities", "Measures without an upper bound (lower is better)", drawn, shares=False)
+    others = _chart("perplexities", "Perplexities", drawn, shares=False)
     more = f"<p class='note'>Drawn are the {SHOWN} models that were measured last.</p>" if len(models) > SHOWN else ""
     return section(
         "Tasks",
@@ -77,7 +77,12 @@ def _tasks(found: Sequence[Evaluation]) -> str:
 
 
 def _chart(name: str, title: str, models: Sequence[tuple[str, dict[tuple[str, str], Score]]], *, shares: bool) -> str:
-    keys = dict.fromkeys(key for _, scores in models for key, score in scores.items() if score.is_share == shares)
+    keys = dict.fromkeys(
+        key
+        for _, scores in models
+        for key, score in scores.items()
+        if (score.is_share if shares else "perplexity" in score.measure and score.value > 0)
+    )
     groups = []
     for task, measure in keys:
         found = [
@@ -89,10 +94,10 @@ def _chart(name: str, title: str, models: Sequence[tuple[str, dict[tuple[str, st
         baseline = next((score.majority for _, _, score in found if score.majority is not None), None)
         groups.append(Group(f"{task}: {measure}", values, baseline))
     reached = [each.value for group in groups for each in group.values]
-    if not groups or (not shares and min(reached) <= 0):
+    if not groups:
         return ""
     axis = ShareAxis() if shares else LogAxis(min(reached) / 1.5, max(reached) * 1.5)
-    unit = "share, higher is better" if shares else "logarithmic"
+    unit = "share, higher is better" if shares else "perplexity, lower is better (logarithmic)"
     words = f"{len(groups)} measures of {len(models)} models."
     picture = interval_chart(name, title, words, groups, axis, unit)
     keys_shown = "".join(

@@ -16,6 +16,9 @@ from typing import Any, TypeGuard
 
 Event = dict[str, Any]
 
+# As `lumilab.training.telemetry` names it, which would bring torch along: looking at a run should not take seconds.
+LOG_FILE = "log.jsonl"
+
 # What the loop itself writes with every step and validation; all else are measures of the objective.
 STEP_FIGURES = frozenset(
     {"event", "step", "loss", "smoothed_loss", "learning_rate", "gradient_norm", "tokens", "skipped"}

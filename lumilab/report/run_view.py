@@ -19,8 +19,7 @@ from lumilab.errors import DamageError, InputError, LumiError
 from lumilab.pipeline.records import FILE_NAME as RECORDS
 from lumilab.pipeline.records import StageRecord, read_records
 from lumilab.pipeline.stages import STAGES, Stage
-from lumilab.report.log import History
-from lumilab.training.telemetry import LOG_FILE
+from lumilab.report.log import LOG_FILE, History
 from lumilab.work.lock import is_held
 
 

@@ -16,7 +16,8 @@ from typing import Any
 from lumilab.report.log import is_number
 
 FOLDER = "evaluation_results"
-UNBOUNDED = ("perplexity", "bits_per_byte", "loss")  # in the names of measures that are no share
+# In the names of measures that are no share of the items: those without a bound, and those that go up to 100.
+NO_SHARES = ("perplexity", "bits_per", "loss", "likelihood", "bleu", "chrf", "rouge")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Score:
     @property
     def is_share(self) -> bool:
         """Whether it lies between 0 and 1 by its nature."""
-        return not any(word in self.measure for word in UNBOUNDED) and 0 <= self.value <= 1
+        return not any(word in self.measure for word in NO_SHARES) and 0 <= self.value <= 1
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Evaluation:
     Attributes:
         path: of the file.
         date: when it was measured, UTC; "" where the file does not say.
-        model: what was measured: its stage and step, else its path.
+        model: what was measured: its stage and step, else its name or path.
         digest: of the model; "" where the file does not say.
         scores: by task.
         predicted: how often each label was given, by task.
@@ -105,7 +106,7 @@ def read_evaluation(path: Path) -> Evaluation:
     return Evaluation(
         path=path,
         date=when,
-        model=", ".join(words) or str(ours.get("model") or stored.get("model_name") or path.stem),
+        model=", ".join(words) or str(ours.get("name") or ours.get("model") or stored.get("model_name") or path.stem),
         digest=str(ours.get("digest") or ""),
         scores=[score for task, figures in stored["results"].items() for score in _scores(task, figures, stored)],
         predicted=predicted,

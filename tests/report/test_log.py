@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from told_run import step, write_log
 
 from lumilab.artifact import write_atomically
-from lumilab.report.log import History, unseen
+from lumilab.report.log import LOG_FILE, History, unseen
+from lumilab.training import telemetry
 
 EVENTS = st.lists(
     st.builds(lambda number, text: {"event": "e", "step": number, "text": text}, st.integers(0, 99), st.text())
@@ -46,6 +47,10 @@ def test_a_log_that_was_cut_to_a_saved_step_is_read_anew(tmp_path: Path) -> None
     assert [event["step"] for event in history.events] == [1]
     before = [step(1, 5.0, 1.0), step(2, 4.0, 2.0)]
     assert unseen(before, [step(1, 5.0, 1.0), step(2, 4.5, 2.0)]) == [step(2, 4.5, 2.0)]
+
+
+def test_the_log_has_the_name_that_training_gives_it() -> None:
+    assert LOG_FILE == telemetry.LOG_FILE
 
 
 def test_lines_that_are_no_events_are_passed_over(tmp_path: Path) -> None:
