@@ -22,7 +22,10 @@ def lineage(run: RunView) -> str:
         "Each stage was made from those whose arrows lead to it; an arrow that follows from others is left out. "
         "Filled: a result; hollow: not ended."
     )
-    chart = figure(arc_diagram("lineage", "What was made from what", words, nodes), key) if nodes else ""
+    # On the narrowest screens the words beside the arcs scroll in themselves.
+    picture = arc_diagram("lineage", "What was made from what", words, nodes)
+    scrolling = f'<div class="scroll" tabindex="0" role="region" aria-label="Graph of the stages">{picture}</div>'
+    chart = figure(scrolling, key) if nodes else ""
     return section(
         "Pipeline and lineage",
         chart,

@@ -35,6 +35,7 @@ code, .id { font-family: ui-monospace, monospace; font-size: .8125rem; overflow-
 .charts figure { min-width: 0; }
 figcaption strong { color: var(--ink); font-weight: 600; }
 svg.curves { padding-left: 3.25rem; }
+svg.arcs { min-width: 22.25rem; }
 svg .curve { fill: none; stroke-width: 1.75px; vector-effect: non-scaling-stroke; stroke-linejoin: round; }
 svg .error { stroke-width: 1.75px; }
 svg .small { font-size: 12px; }
