@@ -42,7 +42,8 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Items of each task that says no number itself.", min=1)] = None,
     shots: Annotated[int | None, typer.Option(help="Examples before each question.", min=0)] = None,
     stride: Annotated[
-        int | None, typer.Option(help="Tokens that a window moves on by in a long document; half the context.", min=1)
+        int | None,
+        typer.Option(help="Tokens that a window moves on by in a long document; its length otherwise.", min=1),
     ] = None,
     bos: Annotated[bool, typer.Option("--bos", help="Put the beginning-of-text token before every text.")] = False,
     chat: Annotated[bool, typer.Option("--chat", help="Ask in the model's form of chat.")] = False,

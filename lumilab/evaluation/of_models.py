@@ -22,13 +22,14 @@ from lumilab.evaluation.text_measures import Document, continue_documents, read_
 from lumilab.inference.checkpoints import model_name
 from lumilab.inference.engine import Engine
 from lumilab.model import count_parameters
+from lumilab.training.checkpoint import CHECKPOINT, TRAINING_STATE
 from lumilab.training.hardware import resolve_device
 from lumilab.work.context import WorkContext
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-RUN_FILE = "run.json"
+RUN_FILE, MANIFEST = "run.json", "manifest.json"
 OWN = ("perplexity", "completion")  # measures that are ours, not the harness's
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -39,7 +40,7 @@ class Policy:
 
     Attributes:
         bos: the beginning-of-text token before every text of a task.
-        stride: of the windows in which long documents are read; None for half of the context.
+        stride: of the windows in which long documents are read; None for the whole context.
         text: a file whose documents are read and continued, instead of WikiText's pages.
     """
 
@@ -68,7 +69,7 @@ class Candidate:
         self.path = path
         self.engine: Engine | None = None
         self._device = device
-        if (path / "manifest.json").is_file():
+        if not _is_foreign(path):
             self.engine = Engine.load(path, device)
             artifact = Artifact.open(path)
             model, known = self.engine.model, self.engine.tokenizer
@@ -82,15 +83,9 @@ class Candidate:
                 "tokenizer": known.identity,
                 "context": self.engine.context,
             }
-        elif (path / "config.json").is_file():
+        else:
             self.name = path.absolute().name
             self.facts = {"model": str(path), "digest": _digest_of(path), "stage": None, "step": None}
-        else:
-            raise InputError(
-                "There is no model here",
-                where=str(path),
-                mend="name a run, a checkpoint, or a Hugging Face model's folder.",
-            )
         run = next((folder for folder in path.absolute().parents if (folder / RUN_FILE).is_file()), Path())
         self.results = run / FOLDER
 
@@ -155,7 +150,7 @@ def evaluate_model(candidate: Candidate, asked: Asked, policy: Policy, context: 
     figures["lumilab"] = candidate.facts | {
         "name": candidate.name,
         "bos": policy.bos,
-        "stride": policy.stride,
+        "stride": policy.stride or (candidate.engine.context if candidate.engine else None),
         "baselines": _baselines(figures, samples),
         "assessment": assess(figures["results"], candidate.facts["parameters"]) if candidate.engine else [],
         "asked": journal.asked,
@@ -246,6 +241,21 @@ def _baselines(figures: Mapping[str, Any], samples: Mapping[str, Sequence[Mappin
         if shares is not None:
             found[task] = shares.figures()
     return found
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a folder has a model that is none of our checkpoints: one of the hub's, or an export of ours.
+
+    Raises:
+        InputError: it has none at all.
+    """
+    if (path / MANIFEST).is_file():
+        return Artifact.open(path).manifest.kind not in (CHECKPOINT, TRAINING_STATE)
+    if (path / "config.json").is_file():
+        return True
+    raise InputError(
+        "There is no model here", where=str(path), mend="name a run, a checkpoint, or a Hugging Face model's folder."
+    )
 
 
 def _step_of(path: Path) -> int | None:

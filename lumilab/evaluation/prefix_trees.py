@@ -2,8 +2,10 @@
 
 The answers to a multiple-choice question share the question, and few-shot prompts share their examples. Such texts go
 into one row: the common beginning first, then the rest of each as a branch of its own, which sees the beginning and
-itself, at the positions it would have alone (the tree attention of Miao et al. 2024, "SpecInfer", section 4). Which
-texts are joined is decided greedily along their sorted order: a text joins while that saves tokens.
+itself, at the positions it would have alone (the tree attention of Miao et al. 2024, "SpecInfer", section 4).
+
+Which texts are joined is decided greedily along their sorted order: a text joins while that saves work. Reading fewer
+tokens is less work, but attention looks at the square of a row's length, masked or not.
 """
 
 from __future__ import annotations
@@ -48,13 +50,18 @@ def common_length(one: Sequence[int], other: Sequence[int]) -> int:
     return next((place for place in range(most) if one[place] != other[place]), most)
 
 
-def plant(texts: Sequence[Ids], row_tokens: int) -> list[Tree]:
+def plant(texts: Sequence[Ids], row_tokens: int, pairs: float) -> list[Tree]:
     """Joins texts into trees, each text in exactly one.
 
     Args:
         texts: each of at least one token.
         row_tokens: most tokens of a row with branches; a longer text is a row of its own.
+        pairs: how many pairs of tokens attention looks at in the time that the rest takes for a token.
     """
+
+    def work(tokens: int) -> float:
+        return tokens + tokens**2 / pairs
+
     trees: list[Tree] = []
     group: list[int] = []
     shared = size = 0
@@ -62,10 +69,8 @@ def plant(texts: Sequence[Ids], row_tokens: int) -> list[Tree]:
         text = texts[number]
         if group:
             common = min(shared, common_length(texts[group[-1]], text))
-            # Reading the beginning once saves (texts - 1) x its length; a shorter common beginning may save less.
-            saves = common * len(group) > shared * (len(group) - 1)
             joined = size + len(text) - common + (shared - common) * (len(group) - 1)
-            if saves and joined <= row_tokens:
+            if joined <= row_tokens and work(joined) < work(size) + work(len(text)):
                 group.append(number)
                 shared, size = common, joined
                 continue

@@ -1,9 +1,10 @@
 """Texts read from their beginning: perplexity per token, word and byte, top-k accuracy, and how they are continued.
 
 Every document stands behind the beginning-of-text token, as in training. One longer than the model's context is read in
-windows that move on by `stride` tokens: each predicts the tokens that the window before did not reach, with what is
-left of its context before them. A small stride gives each token more context, takes longer, and gives lower figures, so
-both are part of the result. Words are counted by white space and bytes as UTF-8 in the document as it was given.
+windows that move on by `stride` tokens, by default the whole context: each predicts the tokens that the window before
+did not reach, with what is left of its context before them. A small stride gives each token more context, takes
+longer, and gives lower figures, so it is part of the result. Words are counted by white space, and bytes as UTF-8, in
+the document as it was given.
 
 Continuations are compared with how the text really goes on by BLEU (sacrebleu) and ROUGE (rouge-score).
 """
@@ -14,6 +15,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any
 
 import torch
@@ -26,6 +28,8 @@ from lumilab.inference.engine import Engine
 from lumilab.recipe.schema import SamplingConfig
 from lumilab.work.context import WorkContext
 
+Window = tuple[int, int, int]
+TOGETHER = 2**11  # tokens read in one forward pass
 PROMPT_TOKENS, REFERENCE_TOKENS = 64, 64  # of a document that is continued: what is shown, and what is compared
 
 
@@ -100,14 +104,14 @@ def read_documents(
     Args:
         engine: the model.
         documents: at least one.
-        stride: tokens that a window moves on by, at most the context; None for half of the context.
+        stride: tokens that a window moves on by, at most the context; None for all of it, so that no windows overlap.
         journal: what was read before is not read again.
         context: where progress goes and stops come from.
 
     Raises:
         ConfigError: the stride is longer than the context.
     """
-    stride = engine.context // 2 if stride is None else stride
+    stride = engine.context if stride is None else stride
     if not 1 <= stride <= engine.context:
         raise ConfigError(
             f"A stride of {stride} leaves out tokens: the model's context is {engine.context}",
@@ -135,24 +139,33 @@ def read_documents(
 def _read_one(engine: Engine, text: str, stride: int) -> dict[str, Any]:
     ids = [engine.tokenizer.bos_id, *engine.tokenizer.encode(text)]
     nats, hits = 0.0, dict.fromkeys(map(str, RANKS), 0)
-    for start, first, end in windows(len(ids) - 1, engine.context, stride):
-        read = torch.tensor([ids[start:end]], device=engine.device)
-        targets = torch.tensor(ids[first + 1 : end + 1], device=engine.device)
-        features = engine.model.features(read)[0, first - start :]
-        found, ranks = score_targets(engine.model, features, targets)
+    for batch in _alike(windows(len(ids) - 1, engine.context, stride), engine.context):
+        skipped = batch[0][1] - batch[0][0]
+        read = torch.tensor([ids[start:end] for start, _, end in batch], device=engine.device)
+        targets = torch.tensor([ids[first + 1 : end + 1] for _, first, end in batch], device=engine.device)
+        features = engine.model.features(read)[:, skipped:].flatten(0, 1)
+        found, ranks = score_targets(engine.model, features, targets.flatten())
         nats -= float(found.double().sum())
         for rank in RANKS:
             hits[str(rank)] += int((ranks < rank).sum())
     return {"tokens": len(ids) - 1, "nats": nats, "hits": hits}
 
 
-def windows(length: int, context: int, stride: int) -> Iterator[tuple[int, int, int]]:
+def windows(length: int, context: int, stride: int) -> Iterator[Window]:
     """Of each window its beginning, the token after which it predicts, and its end: each of `length` once."""
     done = 0
     while done < length:
         end = min(done + (context if done == 0 else stride), length)
         yield max(0, end - context), done, end
         done = end
+
+
+def _alike(found: Iterator[Window], context: int) -> Iterator[list[Window]]:
+    """Consecutive windows of the same lengths, as many as go through the model together."""
+    most = max(1, TOGETHER // context)
+    for _, group in groupby(found, key=lambda window: (window[2] - window[0], window[1] - window[0])):
+        while batch := list(islice(group, most)):
+            yield batch
 
 
 def continue_documents(

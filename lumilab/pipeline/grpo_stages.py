@@ -70,6 +70,7 @@ def grpo_config(recipe: Recipe) -> dict[str, Any]:
 
 def build_grpo(job: Job) -> Artifact:
     """Trains on the questions, from the last model that answers."""
+    from lumilab.evaluation.while_training import benchmark_probe
     from lumilab.inference.sampler import answer_prompts
     from lumilab.posttraining.chat_files import stored_form
     from lumilab.posttraining.reinforcement import grpo
@@ -80,4 +81,6 @@ def build_grpo(job: Job) -> Artifact:
     asked = recipe.grpo.sample_prompts
     form = stored_form(base.path)
     sampler = answer_prompts(tokenizer, asked, recipe.chat, form) if asked else None
-    return grpo(recipe.grpo, recipe.seed, base, job.inputs["prompts"], tokenizer, job.target, job.context, sampler)
+    probe = benchmark_probe(recipe.grpo.suite, tokenizer)
+    questions = job.inputs["prompts"]
+    return grpo(recipe.grpo, recipe.seed, base, questions, tokenizer, job.target, job.context, sampler, probe)

@@ -69,6 +69,7 @@ def preference_config(recipe: Recipe) -> dict[str, Any]:
 
 def build_preference(job: Job) -> Artifact:
     """Trains on the pairs, from the model that answers."""
+    from lumilab.evaluation.while_training import benchmark_probe
     from lumilab.inference.sampler import answer_prompts
     from lumilab.posttraining.chat_files import stored_form
     from lumilab.posttraining.preference import preference
@@ -84,4 +85,5 @@ def build_preference(job: Job) -> Artifact:
         job.target,
         job.context,
         answer_prompts(tokenizer, recipe.preference.sample_prompts, recipe.chat, stored_form(base.path)),
+        benchmark_probe(recipe.preference.suite, tokenizer),
     )

@@ -115,6 +115,7 @@ def _build_dataset(job: Job) -> Artifact:
 
 
 def _build_pretrain(job: Job) -> Artifact:
+    from lumilab.evaluation.while_training import benchmark_probe
     from lumilab.inference.sampler import continue_prompts
     from lumilab.training.pretrain import pretrain
 
@@ -129,6 +130,7 @@ def _build_pretrain(job: Job) -> Artifact:
         job.target,
         job.context,
         sampler=continue_prompts(tokenizer, recipe.pretrain.sample_prompts, recipe.chat),
+        probe=benchmark_probe(recipe.pretrain.suite, tokenizer),
     )
 
 
@@ -161,6 +163,7 @@ def _build_conversations(job: Job) -> Artifact:
 
 
 def _build_sft(job: Job) -> Artifact:
+    from lumilab.evaluation.while_training import benchmark_probe
     from lumilab.inference.sampler import answer_prompts
     from lumilab.posttraining.sft import sft
     from lumilab.posttraining.templates import ChatForm
@@ -185,6 +188,7 @@ def _build_sft(job: Job) -> Artifact:
             form,
             held_back=(job.inputs["conversations"], recipe.sft.held_back_answers),
         ),
+        probe=benchmark_probe(recipe.sft.suite, tokenizer),
     )
 
 

@@ -47,7 +47,7 @@ from lumilab.training.devices import Devices
 from lumilab.training.hardware import memory_explained, repeatable, resolve_device, resolve_dtype
 from lumilab.training.loop import train
 from lumilab.training.objective import UNTRAINED, Batch
-from lumilab.training.run import Sampler
+from lumilab.training.run import Probe, Sampler
 from lumilab.training.stage import TrainBy, train_stage
 from lumilab.work.context import WorkContext
 
@@ -65,6 +65,7 @@ def preference(
     target: Path,
     context: WorkContext,
     sampler: Sampler | None = None,
+    probe: Probe | None = None,
 ) -> Artifact:
     """Trains a checkpoint on preferences and publishes it as `target`, going on where an earlier run stopped.
 
@@ -78,6 +79,7 @@ def preference(
             log-probabilities beside its parent.
         context: where progress goes and stops come from.
         sampler: answers questions while training.
+        probe: measures the model as `config.suite` says.
 
     Raises:
         MismatchError: base or pairs were made with another tokenizer, or do not fit each other's lengths.
@@ -109,6 +111,7 @@ def preference(
         target=target,
         context=context,
         sampler=sampler,
+        probe=probe,
         files=chat_files(known, loaded.config.context, form),
         eos_id=form.template.end_id(known),
         finish=finish,

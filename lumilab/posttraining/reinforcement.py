@@ -13,7 +13,7 @@ from lumilab.posttraining.grpo import GroupRelative
 from lumilab.recipe.grpo import GrpoConfig
 from lumilab.tokenizer.load import Tokenizer
 from lumilab.training.checkpoint import load_model
-from lumilab.training.run import Sampler
+from lumilab.training.run import Probe, Sampler
 from lumilab.training.stage import train_stage
 from lumilab.training.telemetry import LOG_FILE
 from lumilab.work.context import WorkContext
@@ -30,6 +30,7 @@ def grpo(
     target: Path,
     context: WorkContext,
     sampler: Sampler | None = None,
+    probe: Probe | None = None,
 ) -> Artifact:
     """Trains a checkpoint on its own graded answers and publishes it as `target`, going on where a run stopped.
 
@@ -42,6 +43,7 @@ def grpo(
         target: the folder of the new checkpoint; training states and logs go beside it.
         context: where progress goes and stops come from.
         sampler: answers other questions while training; None for a few of those held back.
+        probe: measures the model as `config.suite` says.
 
     Raises:
         MismatchError: base or prompts were made with another tokenizer, or a question and its answer do not fit the
@@ -76,6 +78,7 @@ def grpo(
         target=target,
         context=context,
         sampler=sampler or objective.sample,
+        probe=probe,
         files=chat_files(known, loaded.config.context, form),
         eos_id=form.template.end_id(known),
         finish=finish,

@@ -33,7 +33,7 @@ from lumilab.training.checkpoint import load_model
 from lumilab.training.devices import Devices
 from lumilab.training.loop import train
 from lumilab.training.objective import Batch, summed_cross_entropy
-from lumilab.training.run import Sampler
+from lumilab.training.run import Probe, Sampler
 from lumilab.training.stage import TrainBy, train_stage
 from lumilab.work.context import WorkContext
 
@@ -51,6 +51,7 @@ def sft(
     target: Path,
     context: WorkContext,
     sampler: Sampler | None = None,
+    probe: Probe | None = None,
 ) -> Artifact:
     """Fine-tunes a checkpoint on conversations and publishes it as `target`, going on where an earlier run stopped.
 
@@ -64,6 +65,7 @@ def sft(
         target: the folder of the new checkpoint; training states and logs go beside it.
         context: where progress goes and stops come from.
         sampler: answers questions while training.
+        probe: measures the model as `config.suite` says.
 
     Raises:
         MismatchError: base or conversations were made with another tokenizer, or do not fit each other's lengths.
@@ -102,6 +104,7 @@ def sft(
         target=target,
         context=context,
         sampler=sampler,
+        probe=probe,
         files=chat_files(known, loaded.config.context, form),
         eos_id=form.template.end_id(known),
         finish=finish,

@@ -31,7 +31,7 @@ from lumilab.training.hardware import resolve_device, resolve_dtype
 from lumilab.training.objective import Objective
 from lumilab.training.optimizers import TrainingOptimizer
 from lumilab.training.randomness import undisturbed
-from lumilab.training.run import Sampler, write_samples
+from lumilab.training.run import Probe, Sampler, write_samples
 from lumilab.training.schedules import learning_rate_share
 from lumilab.training.states import Progress, StateFolder
 from lumilab.training.telemetry import TrainingLog
@@ -73,6 +73,7 @@ def train_with_trl(
     base: Path,
     sampler: Sampler | None = None,
     tokens_per_byte: float | None = None,
+    probe: Probe | None = None,
 ) -> Progress:
     """Trains `model` in place as `lumilab.training.loop.train` does, and takes the same arguments; besides
 
@@ -85,6 +86,12 @@ def train_with_trl(
         ConfigError: transformers does not know the model's shape, or there are several processes.
         Interrupted: a stop was asked for; what was done is saved.
     """
+    if probe is not None:
+        raise ConfigError(
+            "Benchmarks while training are measured by our own loop only",
+            where="suite",
+            mend="leave the suite out, or train without TRL.",
+        )
     packages()
     if Devices.of_this_process().count > 1:
         raise ConfigError(

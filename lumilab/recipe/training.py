@@ -52,6 +52,15 @@ class AverageConfig(Section):
     published: bool = setting(True, "publish the average rather than the last weights")
 
 
+class SuiteConfig(Section):
+    """Benchmarks of lm-evaluation-harness that a model is measured on while it is being trained."""
+
+    tasks: list[str] = runtime(..., "as for `lumi eval --suite`: names, NAME:LIMIT, task files", min_length=1)
+    data: str | None = runtime(None, "folder with local files of the tasks; null for the hub")
+    limit: Count = runtime(50, "items of each task that says no number itself")
+    every: Count | None = runtime(None, "steps between two; null for one with each checkpoint")
+
+
 class TrainingConfig(Section):
     """One loop for every kind of training."""
 
@@ -105,6 +114,7 @@ class TrainingConfig(Section):
     sample_every: int | None = runtime(
         0, "steps between sample generations; 0 for none, null for one with each validation", ge=0
     )
+    suite: SuiteConfig | None = runtime(None, "benchmarks measured while training; null for none")
     sample_prompts: list[str] = runtime([], "what the samples continue (or, after sft, answer)")
     time_limit: str | None = runtime(
         None, "stop cleanly after this long, for example 30m or 2h; run again to go on", pattern=r"^\d+(\.\d+)?[smhd]$"

@@ -17,7 +17,7 @@ from lumilab.training.learner import Learner
 from lumilab.training.objective import Objective
 from lumilab.training.parallel import distribute
 from lumilab.training.randomness import seed_all
-from lumilab.training.run import Run, Sampler
+from lumilab.training.run import Probe, Run, Sampler
 from lumilab.training.saving import Saver
 from lumilab.training.states import Progress, StateFolder
 from lumilab.training.telemetry import NoLog, open_log
@@ -35,6 +35,7 @@ def train(
     seed: int,
     sampler: Sampler | None = None,
     tokens_per_byte: float | None = None,
+    probe: Probe | None = None,
 ) -> Progress:
     """Trains `model` in place for `config.steps` steps, going on from the newest state in `states` if there is one.
 
@@ -47,6 +48,7 @@ def train(
         seed: of the global random number generators.
         sampler: writes samples every `config.sample_every` steps, or with each validation.
         tokens_per_byte: of the validation text, to tell its loss in bits per byte as well.
+        probe: measures the model as `config.suite` says.
 
     Raises:
         Interrupted: a stop was asked for; the last step is saved.
@@ -77,7 +79,9 @@ def train(
             context.report.task("training", total=config.steps, unit="steps") as task,
         ):
             task.start_at(progress.step)
-            run = Run(learner, objective, config, hardware, devices, loss_of, context, log, sampler, tokens_per_byte)
+            run = Run(
+                learner, objective, config, hardware, devices, loss_of, context, log, sampler, tokens_per_byte, probe
+            )
             saved = progress = run.with_micro_batch(progress)
             progress = run.validate_if_due(progress)  # where an earlier part of the run was stopped before it
             if progress.step == 0 and progress != saved:
@@ -90,6 +94,7 @@ def train(
                 if run.anything_due(progress.step):
                     progress = run.validate_if_due(run.settle(progress))
                     run.sample_if_due(progress.step)
+                    run.probe_if_due(progress.step)
                     if progress.step % config.checkpoint_every == 0 or progress.best_step == progress.step:
                         states.save(learner, progress, saver)
                         saved = progress

@@ -25,7 +25,7 @@ from lumilab.recipe.training import TrainingConfig
 from lumilab.training.devices import Devices
 from lumilab.training.hardware import resolve_device
 from lumilab.training.objective import Batch, summed_cross_entropy
-from lumilab.training.run import Sampler
+from lumilab.training.run import Probe, Sampler
 from lumilab.training.stage import train_stage
 from lumilab.work.context import WorkContext
 
@@ -39,6 +39,7 @@ def pretrain(
     target: Path,
     context: WorkContext,
     sampler: Sampler | None = None,
+    probe: Probe | None = None,
 ) -> Artifact:
     """Trains a new model on a dataset and publishes it as `target`, going on where an earlier run was stopped.
 
@@ -63,6 +64,7 @@ def pretrain(
             target=target,
             context=context,
             sampler=sampler,
+            probe=probe,
             tokens_per_byte=validation["tokens"] / validation["bytes"] if validation["bytes"] else None,
         )
 

@@ -7,9 +7,9 @@ one step behind what is done, until `settle` asks for it: before anything is mea
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -32,6 +32,8 @@ from lumilab.training.telemetry import NoLog, TrainingLog
 from lumilab.training.validation import bits_per_byte, judged, steps_between, validate
 from lumilab.work.context import WorkContext
 
+Seen = TypeVar("Seen")
+
 
 class Sample(NamedTuple):
     """A text that the model wrote.
@@ -51,6 +53,9 @@ class Sample(NamedTuple):
 Sampler = Callable[[Transformer, int], list[Sample]]
 """What a model writes after a step of training."""
 
+Probe = Callable[[Transformer], Mapping[str, float]]
+"""What a model scores in benchmarks while it is being trained, by names as they are logged."""
+
 
 @dataclass
 class Run:
@@ -66,6 +71,7 @@ class Run:
     log: TrainingLog | NoLog
     sampler: Sampler | None
     tokens_per_byte: float | None
+    probe: Probe | None = None
 
     def __post_init__(self) -> None:
         config = self.config
@@ -74,6 +80,8 @@ class Run:
             self.rows = config.micro_batch_size
         self.validate_every = steps_between(config, self.objective.epoch_steps)
         self.sample_every = self.validate_every if config.sample_every is None else config.sample_every
+        suite = config.suite
+        self.probe_every = (suite.every or config.checkpoint_every) if suite is not None else 0
         peak = peak_operations(self.hardware.device, self.hardware.dtype)
         self.meter = Meter(
             (self.log.last("step") or {}).get("smoothed_loss"),
@@ -109,7 +117,7 @@ class Run:
 
     def anything_due(self, step: int) -> bool:
         """Whether validation, samples or a state follow the step; else its figures may wait for the next one."""
-        each = (self.validate_every, self.sample_every, self.config.checkpoint_every)
+        each = (self.validate_every, self.sample_every, self.probe_every, self.config.checkpoint_every)
         return step == self.config.steps or any(every and step % every == 0 for every in each)
 
     def step(self, progress: Progress) -> Progress:
@@ -219,15 +227,29 @@ class Run:
     def sample_if_due(self, step: int) -> None:
         """Lets the sampler write, without any effect on the training."""
         last = step == self.config.steps and self.config.sample_every is None
-        if self.sampler is None or not self.sample_every or not (last or step % self.sample_every == 0):
-            return
+        sampler = self.sampler
+        if sampler is not None and self.sample_every and (last or step % self.sample_every == 0):
+            samples = self._looked_at(lambda model: sampler(model, step))
+            write_samples(samples or [], step, self.log, self.context)
+
+    def probe_if_due(self, step: int) -> None:
+        """Measures the model on benchmarks, without any effect on the training."""
+        last = step == self.config.steps
+        if self.probe is not None and self.probe_every and (last or step % self.probe_every == 0):
+            scores = self._looked_at(self.probe) or {}
+            self.log.write("suite", step, **scores)
+            told = " · ".join(f"{name} {value:.4g}" for name, value in scores.items() if not name.endswith("_stderr"))
+            self.context.report.say(f"  step {step:,} · {told}")
+
+    def _looked_at(self, look: Callable[[Transformer], Seen]) -> Seen | None:
+        """What somebody makes of the weights as they are; None on the ranks that do not have all of them."""
         began = time.monotonic()
         with self.learner.as_validated(), torch.no_grad(), undisturbed():
             model = whole_model(self.learner.model, self.devices)
-            samples = self.sampler(model.eval(), step) if model is not None else []
+            seen = look(model.eval()) if model is not None else None
         self.learner.model.train()
-        write_samples(samples, step, self.log, self.context)
         self.meter.pause(time.monotonic() - began)
+        return seen
 
 
 def write_samples(samples: Sequence[Sample], step: int, log: TrainingLog | NoLog, context: WorkContext) -> None:

@@ -16,7 +16,7 @@ from lumilab.training.devices import Devices
 from lumilab.training.loop import train
 from lumilab.training.objective import Objective
 from lumilab.training.parallel import whole_model
-from lumilab.training.run import Sampler
+from lumilab.training.run import Probe, Sampler
 from lumilab.training.states import Progress, StateFolder
 from lumilab.work.context import WorkContext
 
@@ -36,6 +36,7 @@ def train_stage(
     context: WorkContext,
     sampler: Sampler | None = None,
     tokens_per_byte: float | None = None,
+    probe: Probe | None = None,
     files: Mapping[str, bytes] | None = None,
     eos_id: int | None = None,
     finish: Callable[[Transformer], Mapping[str, bytes]] = lambda model: {},
@@ -46,7 +47,7 @@ def train_stage(
     Args:
         stage: its name, for the manifest ("pretrain", "sft").
         model: with its first weights.
-        objective, config, seed, context, sampler, tokens_per_byte: as for `train`.
+        objective, config, seed, context, sampler, tokens_per_byte, probe: as for `train`.
         inputs: the artifacts it is made from, by role.
         tokenizer: what the data was encoded with.
         files, eos_id: as for `publish_checkpoint`.
@@ -67,8 +68,9 @@ def train_stage(
     target.parent.mkdir(parents=True, exist_ok=True)
     states = StateFolder(target.parent, description, inputs, config.keep_checkpoints, config.go_back)
     progress = by(
-        model, objective, config, states, context, seed=seed, sampler=sampler, tokens_per_byte=tokens_per_byte
-    )
+        model, objective, config, states, context,
+        seed=seed, sampler=sampler, tokens_per_byte=tokens_per_byte, probe=probe,
+    )  # fmt: skip
     devices = Devices.of_this_process()
     whole = whole_model(model, devices, device="cpu")
 

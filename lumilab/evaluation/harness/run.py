@@ -20,6 +20,7 @@ from lumilab.work.context import WorkContext
 if TYPE_CHECKING:
     from lumilab.evaluation.harness.remembering import Journalled
 
+SHOTS_SEED = 1_234  # the harness's
 BOOTSTRAPS = 1000  # for standard errors that have no formula (perplexities); means have one
 
 
@@ -94,25 +95,35 @@ def evaluate_tasks(asked: Asked, model: Journalled, context: WorkContext) -> Out
         ConfigError, InputError: a task is unknown, or its data is missing or malformed.
         Interrupted: a stop was requested; the answers so far are kept.
     """
-    from lm_eval import simple_evaluate
+    from lm_eval import evaluate
     from lm_eval.tasks import TaskManager
 
     found = find_tasks(asked.tasks, asked.data)
     context.stop.check()
+    tasks = TaskManager(include_defaults=False).load([task for one in found for task in one.loaded])
+    for task in tasks["tasks"].values():
+        _set_shots(task, asked.shots)
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # it prints bars; ours are enough
-        results = simple_evaluate(
-            model=model,
-            tasks=[task for one in found for task in one.loaded],
-            num_fewshot=asked.shots,
+        results = evaluate(
+            lm=model,
+            task_dict=tasks,
             samples=_chosen(found),
-            task_manager=TaskManager(include_defaults=False),  # the tasks are loaded; reading all others takes seconds
             bootstrap_iters=BOOTSTRAPS,
             apply_chat_template=asked.chat,
+            fewshot_as_multiturn=asked.chat,
             log_samples=True,
         )
     samples = results.pop("samples")
     figures = json.loads(json.dumps(results, default=_plain))
     return Outcome(figures, samples)
+
+
+def _set_shots(task: Any, shots: int | None) -> None:
+    """As the harness's own command does: a task that says 0 stays without examples."""
+    said = task.get_config("num_fewshot")
+    if said is None or (shots is not None and said != 0):
+        task.set_config(key="num_fewshot", value=shots or 0)
+    task.set_fewshot_seed(seed=SHOTS_SEED)
 
 
 def _chosen(found: Sequence[FoundTask]) -> dict[str, list[int]] | None:
