@@ -8,7 +8,7 @@ arithmetic of the model's weights, log-probabilities in float32.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -93,8 +93,33 @@ def score(model: Transformer, asked: Sequence[Continuation]) -> Iterator[tuple[i
     tokens = BATCH_TOKENS.get(device.type, min(BATCH_TOKENS.values()))
     for batch in batches(plant(unique, ROW_TOKENS, PAIRS_OF_WIDTH * model.config.width), tokens):
         rows = Rows.of(batch).to(device)
-        features = model.features(rows.ids, positions=rows.positions, branches=rows.branches)
-        yield from _scored(model, features, batch, unique, texts, asked)
+        predicted = _predicted(batch, unique, texts, asked)
+        wanted = torch.zeros_like(rows.ids, dtype=torch.bool)
+        for row, (_, places) in predicted:
+            wanted[row, places] = True
+        features = model.features(rows.ids, positions=rows.positions, branches=rows.branches, wanted=wanted)
+        number_of = torch.cumsum(wanted.flatten(), 0).view(wanted.shape) - 1  # of each wanted token in `features`
+        chosen = torch.cat([number_of[row, places] for row, (_, places) in predicted])
+        targets = [token for _, (number, _) in predicted for token in asked[number].target]
+        found, ranks = score_targets(model, features[chosen], torch.tensor(targets, device=device))
+        lengths = [len(places) for _, (_, places) in predicted]
+        pieces = zip(predicted, torch.split(found.cpu(), lengths), torch.split(ranks.cpu(), lengths), strict=True)
+        for (_, (number, _)), log_probabilities, places_taken in pieces:
+            yield number, Score(float(log_probabilities.double().sum()), not bool(places_taken.any()))
+
+
+def _predicted(
+    batch: Sequence[Tree], unique: Sequence[Ids], texts: Mapping[Ids, Sequence[int]], asked: Sequence[Continuation]
+) -> list[tuple[int, tuple[int, list[int]]]]:
+    """Of each continuation in a batch its row, its number, and the places in the row after which its tokens come."""
+    found = []
+    for row, tree in enumerate(batch):
+        for index, text in enumerate(tree.numbers):
+            length = len(unique[text])
+            for number in texts[unique[text]]:
+                first = length - len(asked[number].target)
+                found.append((row, (number, [tree.place(index, place) for place in range(first, length)])))
+    return found
 
 
 def _read(one: Continuation, context: int) -> Ids:
@@ -107,34 +132,3 @@ def _read(one: Continuation, context: int) -> Ids:
             mend="use a model with a longer context, or leave such texts out.",
         )
     return (one.context + one.target)[-(context + 1) :][:-1]
-
-
-def _scored(
-    model: Transformer,
-    features: Tensor,
-    batch: Sequence[Tree],
-    unique: Sequence[Ids],
-    texts: dict[Ids, list[int]],
-    asked: Sequence[Continuation],
-) -> Iterator[tuple[int, Score]]:
-    """The continuations of a batch of trees, of which `features` are [B, T, width]."""
-    rows: list[int] = []
-    places: list[int] = []
-    targets: list[int] = []
-    numbers: list[int] = []
-    for row, tree in enumerate(batch):
-        for index, text in enumerate(tree.numbers):
-            read = unique[text]
-            for number in texts[read]:
-                target = asked[number].target
-                first = len(read) - len(target)
-                places += [tree.place(index, position) for position in range(first, len(read))]
-                rows += [row] * len(target)
-                targets += target
-                numbers.append(number)
-    wanted = torch.tensor(targets, device=features.device)
-    found, ranks = score_targets(model, features[rows, places], wanted)
-    lengths = [len(asked[number].target) for number in numbers]
-    pieces = zip(numbers, torch.split(found.cpu(), lengths), torch.split(ranks.cpu(), lengths), strict=True)
-    for number, log_probabilities, places_taken in pieces:
-        yield number, Score(float(log_probabilities.double().sum()), not bool(places_taken.any()))

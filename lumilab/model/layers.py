@@ -97,7 +97,10 @@ class Block(nn.Module):
         self.input_layernorm = residual_norm(config)
         self.post_attention_layernorm = residual_norm(config)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, context: Context, wanted: Tensor | None = None) -> Tensor:
+        """The stream after the block, [B, T, width], or [N, width] of the `wanted` tokens [B, T] alone."""
         x = x + self.self_attn(self.input_layernorm(x), context)
+        if wanted is not None:  # nothing after the attention looks at other tokens
+            x = x[wanted]
         fed: Tensor = self.mlp(self.post_attention_layernorm(x))
         return x + fed

@@ -69,8 +69,9 @@ class Transformer(nn.Module):
         documents: Tensor | None = None,
         cache: KVCache | None = None,
         branches: Tensor | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor:
-        """The normalised residual stream [B, T, width] after the last block.
+        """The normalised residual stream [B, T, width] after the last block, or [N, width] of the `wanted` tokens.
 
         Args:
             ids: token ids [B, T], int64.
@@ -82,6 +83,8 @@ class Transformer(nn.Module):
             branches: of texts that begin alike [B, T]: 0 for what they share, which comes first, another number for
                 the rest of each. A token sees its own branch and what is shared. Needs `positions`; a row may be
                 longer than the context, its positions may not.
+            wanted: true for the tokens whose features are asked for [B, T], which saves work in the last block; None
+                for all.
 
         Raises:
             InputError: a row would be longer than the model's context, or than the cache.
@@ -111,11 +114,12 @@ class Transformer(nn.Module):
             context = Context(turns, causal=False, mask=branch_mask(branches))
         else:
             context = self._context(ids, turns, documents, cache, slots)
-        for block in self.model.layers:
+        for index, block in enumerate(self.model.layers):
+            chosen = wanted if index == len(self.model.layers) - 1 else None
             if self.recompute and cache is None and torch.is_grad_enabled():
-                x = checkpoint(block, x, context, use_reentrant=False)
+                x = checkpoint(block, x, context, chosen, use_reentrant=False)
             else:
-                x = block(x, context)
+                x = block(x, context, chosen)
         if cache is not None:
             cache.advance(ids.shape[1])
         normalised: Tensor = self.model.norm(x)
