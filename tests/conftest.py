@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
-from tiny_pipeline import lumi, write_pipeline
+from tiny_pipeline import lumi_process, write_pipeline
 
 # Before torch is imported: several test processes share the cores, and sums in one thread have one order.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -45,10 +46,16 @@ def link() -> Callable[[Path, Path], None]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a recipe and its finished run in `run`."""
-    folder = tmp_path_factory.mktemp("commands")
-    lumi("run", write_pipeline(folder), "--out", folder / "run", cwd=folder, check=0)
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder with a recipe and its finished run in `run`, only to be read: all test processes share it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent  # each process of several has a folder below the parent
+    folder, done = shared / "finished", shared / "finished.done"
+    with FileLock(shared / "finished.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # where another process did not get to the end
+            lumi_process("run", write_pipeline(folder), "--out", "run", cwd=folder, check=0)
+            done.touch()
     return folder
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tiny_pipeline import digests, kill_at_random, lumi, start_lumi, write_pipeline
+from command_line import lumi
+from tiny_pipeline import digests, kill_at_random, start_lumi, write_pipeline
 
 SECONDS = 30  # about what a run takes; kills come sooner after one that was faster
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_pipeline import RECIPE, environment, lumi, write_pipeline
+from command_line import lumi
+from tiny_pipeline import RECIPE, environment, write_pipeline
 
 from lumilab.artifact import Artifact
 from lumilab.pipeline.records import read_records
