@@ -6,11 +6,13 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from tiny_pipeline import lumi_process, write_pipeline
+from xdist.scheduler import LoadFileScheduling
 
 # Before torch is imported: several test processes share the cores, and sums in one thread have one order.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -21,6 +23,21 @@ settings.register_profile(
     "lumilab", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("lumilab")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Files are handed out whole, and those of the filters together: what one of them compiles (half a minute in a
+    fresh clone), the others find, while in two processes at once each would compile it all."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    together = "tests/corpus/filters/"
+
+    class WholeFiles(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return together if nodeid.startswith(together) else super()._split_scope(nodeid)
+
+    return WholeFiles(config, log)
 
 
 @pytest.fixture(scope="session")
