@@ -6,6 +6,9 @@ WORKERS ?= 2
 CANDIDATES := python3.11 python3.12 python3.13 python3 python
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
+# Not compiled ahead: Python compiles what is imported when it first is, and of these libraries that is a small part.
+PIP_OPTIONS := --disable-pip-version-check --no-compile
+
 # One thread per test process: two of them would otherwise compete for the same cores.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
@@ -61,12 +64,12 @@ clean:
 # The stamp files are newer than what they were installed from, so a second call installs nothing.
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV). PyTorch is large: the first time takes a few minutes."
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV). PyTorch is large: the first time takes a few minutes."
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -c constraints.txt -e ".[dev]"
 	@touch $@ $(VENV)/installed
 
 $(BIN)/python:

@@ -105,8 +105,8 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
-def lumi(*words: str | Path, cwd: Path, check: int | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs `lumi WORDS` as a user would; `check` is the exit code it must have."""
+def lumi_process(*words: str | Path, cwd: Path, check: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs `lumi WORDS` in a process, as a user would; `check` is the exit code it must have."""
     done = subprocess.run(
         [sys.executable, "-m", "lumilab", *map(str, words)],
         cwd=cwd, env=environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=280, check=False,

@@ -20,13 +20,24 @@ from lumilab.model.rotary import rotary_table
 from lumilab.recipe.model import ModelConfig
 
 
+class Embedding(nn.Embedding):
+    """An embedding that draws no random numbers where there is no memory for them (on the device `meta`).
+
+    Torch would load its compiler to know the shape of what it draws, which takes longer than loading most models.
+    """
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
 class Body(nn.Module):
     """Embedding, blocks and last norm: the part that the Hugging Face layout names `model`."""
 
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(vocabulary_size, config.width)
-        self.embed_positions = nn.Embedding(config.context, config.width) if config.positions == "learned" else None
+        self.embed_tokens = Embedding(vocabulary_size, config.width)
+        self.embed_positions = Embedding(config.context, config.width) if config.positions == "learned" else None
         self.layers = nn.ModuleList(Block(config, index) for index in range(config.layers))
         self.norm = residual_norm(config)
 

@@ -310,7 +310,7 @@ def _callback(run: _Following) -> Any:
     """The run as what TRL's trainers call."""
     from transformers import TrainerCallback
 
-    class Follower(TrainerCallback):
+    class Follower(TrainerCallback):  # type: ignore[misc]  # mypy does not read transformers
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             if run.after_step(state.global_step, more["model"]):
                 control.should_training_stop = control.should_save = True

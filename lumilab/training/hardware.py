@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class Hardware:
         """The function compiled for fixed shapes where that was chosen, else the function itself."""
         if not self.compiled:
             return function
+        torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())  # tells the compiler, too
         compiled = torch.compile(function, dynamic=False)
         return _keeping_less(compiled) if self.device.type == "cpu" else compiled
 
@@ -177,13 +179,22 @@ def repeatable(device: torch.device, wanted: bool = False) -> Iterator[None]:
     before, fills = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
     if wanted and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it (its manual, 2.1.4)
-    torch.use_deterministic_algorithms(before or wanted or device.type == "cpu")
+    _be_repeatable(before or wanted or device.type == "cpu")
     settings.fill_uninitialized_memory = False  # a debugging aid that costs a pass over all memory
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        _be_repeatable(before)
         settings.fill_uninitialized_memory = fills
+
+
+def _be_repeatable(on: bool) -> None:
+    """`torch.use_deterministic_algorithms`, without the two seconds in which that loads torch's compiler to tell it:
+    one that was never loaded need not know, and `Hardware.compile` tells the one that it loads."""
+    if "torch._inductor.config" in sys.modules:
+        torch.use_deterministic_algorithms(on)
+    else:
+        torch.set_deterministic_debug_mode("error" if on else "default")
 
 
 def keep_freed_memory() -> None:

@@ -20,8 +20,8 @@ __all__ = ["babbler", "data", "live", "talker", "tokenizer", "tokenizer_artifact
 def browser() -> Iterator[Browser]:
     """Chromium as the system has it.
 
-    Of one module, as Playwright's event loop counts as running in this thread until it is closed: whatever comes after it
-    in the same process could not call `asyncio.run`.
+    Of one module, as Playwright's event loop counts as running in this thread until it is closed: whatever comes after
+    it in the same process could not call `asyncio.run`.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import lumi
 from many_sources import corpus_of, write_sources
-from tiny_pipeline import kill_at_random, lumi
+from tiny_pipeline import kill_at_random
 
 
 @pytest.mark.long

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import lumi
 from tiny_corpus import some_documents
-from tiny_pipeline import kill_at_random, lumi
+from tiny_pipeline import kill_at_random
 
 from lumilab.artifact import Artifact
 

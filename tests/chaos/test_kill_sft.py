@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_pipeline import digests, kill_at_random, lumi
+from command_line import lumi
+from tiny_pipeline import digests, kill_at_random
 
 from lumilab.pipeline.records import read_records
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_pipeline import environment, lumi
+from command_line import lumi
+from tiny_pipeline import environment, lumi_process
 
 import lumilab
 from lumilab.pipeline.records import read_records
@@ -23,7 +24,7 @@ from lumilab.recipe import load_recipe
 
 
 def test_version_and_help(tmp_path: Path) -> None:
-    assert lumi("--version", cwd=tmp_path, check=0).stdout.strip() == lumilab.__version__
+    assert lumi_process("--version", cwd=tmp_path, check=0).stdout.strip() == lumilab.__version__
     words = lumi("--help", cwd=tmp_path, check=0).stdout
     for command in ("quickstart", "run", "config", "inspect", "verify", "generate", "chat", "doctor"):
         assert command in words
@@ -84,9 +85,11 @@ def test_inspect_shows_a_run_and_an_artifact(finished: Path) -> None:
 
 def test_generate_is_repeatable_and_follows_the_seed(finished: Path) -> None:
     words = ["generate", "run", "--prompt", "The cat", "--max-tokens", "20"]
-    first = lumi(*words, cwd=finished, check=0)
+    first = lumi_process(*words, cwd=finished, check=0)
     assert first.stdout.startswith("The cat") and len(first.stdout) > len("The cat\n")
     assert lumi(*words, cwd=finished, check=0).stdout == first.stdout
+    piped = ["-" if word == "The cat" else word for word in words]
+    assert lumi(*piped, cwd=finished, given="The cat", check=0).stdout == first.stdout
     assert lumi(*words, "--seed", "1", cwd=finished, check=0).stdout != first.stdout
 
 

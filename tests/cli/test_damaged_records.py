@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from command_line import lumi
 from many_sources import corpus_of
-from tiny_pipeline import lumi
 
 GOOD = 500  # documents of each large file
 RECIPE = """\

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import lumi
 from peft import LoraConfig, get_peft_model
 from tiny_chat import publish_data, publish_model
 from tiny_model import OTHER_SHAPES, QWEN3
-from tiny_pipeline import lumi
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 

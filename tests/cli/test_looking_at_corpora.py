@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import lumi
 from tiny_corpus import publish_corpus, some_documents
-from tiny_pipeline import lumi
 
 from lumilab.artifact import Artifact, ArtifactBuilder
 from lumilab.corpus.document import Document

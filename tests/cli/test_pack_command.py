@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import lumi
 from tiny_corpus import publish_corpus, quiet_context, some_documents
-from tiny_pipeline import lumi, write_pipeline
+from tiny_pipeline import write_pipeline
 
 from lumilab.artifact import Artifact
 from lumilab.cli.pack import pack

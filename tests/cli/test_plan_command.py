@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import lumi
 from tiny_corpus import quiet_context
-from tiny_pipeline import lumi, write_pipeline
+from tiny_pipeline import write_pipeline
 
 from lumilab.artifact import Artifact
 from lumilab.errors import ConfigError

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import lumi
 from tiny_pairs import pair
-from tiny_pipeline import digests, kill_at_random, lumi
+from tiny_pipeline import digests, kill_at_random
 
 SECTION = """\
 preference:

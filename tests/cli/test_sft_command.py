@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tiny_pipeline import digests, lumi
+from command_line import lumi
+from tiny_pipeline import digests
 
 from lumilab.pipeline.records import read_records
 

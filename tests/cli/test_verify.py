@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_pipeline import lumi, write_pipeline
+from command_line import lumi
+from tiny_pipeline import lumi_process, write_pipeline
 
 from lumilab.artifact import artifacts_below, walk
 from lumilab.pipeline.records import read_records
@@ -24,7 +25,7 @@ def problems_of(run: Path) -> list[str]:
 
 
 def test_a_finished_run_is_whole(finished: Path) -> None:
-    done = lumi("verify", "run", cwd=finished, check=0)
+    done = lumi_process("verify", "run", cwd=finished, check=0)
     assert "every byte as published" in done.stdout
     assert "raw files" in done.stdout
 
@@ -67,19 +68,16 @@ def test_the_command_exits_4_and_names_the_file(copy: Path, stage: str) -> None:
     assert done.returncode == 4 and str(file) in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_changed_raw_file_is_named(copy: Path, finished: Path) -> None:
-    # The copy's corpus remembers the original's texts, so it is those that are changed and put back.
-    note = finished / "texts" / "note.txt"
-    kept = note.read_bytes()
-    try:
-        note.write_bytes(kept + b"!")
-        done = lumi("verify", copy / "run", cwd=copy)
-        assert done.returncode == 4 and "note.txt is a raw file that has changed" in done.stderr
-        note.unlink()
-        done = lumi("verify", copy / "run", cwd=copy)
-        assert done.returncode == 4 and "note.txt is a raw file that is no longer there" in done.stderr
-    finally:
-        note.write_bytes(kept)
+def test_a_changed_raw_file_is_named(tmp_path: Path) -> None:
+    # A run of its own: a copy's corpus remembers the original's texts, which other tests read.
+    lumi("run", write_pipeline(tmp_path), "--until", "corpus", "--out", "run", cwd=tmp_path, check=0)
+    note = tmp_path / "texts" / "note.txt"
+    note.write_bytes(note.read_bytes() + b"!")
+    done = lumi("verify", "run", cwd=tmp_path)
+    assert done.returncode == 4 and "note.txt is a raw file that has changed" in done.stderr
+    note.unlink()
+    done = lumi("verify", "run", cwd=tmp_path)
+    assert done.returncode == 4 and "note.txt is a raw file that is no longer there" in done.stderr
 
 
 def test_a_file_that_does_not_belong_is_named(copy: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from command_line import lumi
 from many_sources import corpus_of, write_sources
-from tiny_pipeline import lumi, start_lumi
+from tiny_pipeline import start_lumi
 
 RANKS = 3
 

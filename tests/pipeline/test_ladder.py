@@ -7,8 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from command_line import lumi
 from tiny_corpus import quiet_context
-from tiny_pipeline import RECIPE, kill_tree, lumi, start_lumi, write_pipeline
+from tiny_pipeline import RECIPE, kill_tree, start_lumi, write_pipeline
 
 from lumilab.artifact import Artifact
 from lumilab.errors import ConfigError, InputError

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_pipeline import digests, lumi, write_pipeline
+from command_line import lumi
+from tiny_pipeline import digests, write_pipeline
 
 from lumilab.errors import ConfigError, InputError
 from lumilab.pipeline.plan import plan
@@ -34,11 +35,11 @@ def test_nothing_is_stale_after_a_run(finished: Path) -> None:
     assert stale(finished) == {}
 
 
-def test_a_run_that_is_up_to_date_runs_nothing(finished: Path) -> None:
-    before = digests(finished / "run")
-    done = lumi("run", "recipe.yaml", "--out", "run", cwd=finished, check=0)
+def test_a_run_that_is_up_to_date_runs_nothing(copy: Path) -> None:
+    before = digests(copy / "run")
+    done = lumi("run", "recipe.yaml", "--out", "run", cwd=copy, check=0)
     assert "Nothing to do" in done.stdout
-    assert digests(finished / "run") == before
+    assert digests(copy / "run") == before
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tiny_pipeline import digests, environment, lumi, start_lumi
+from command_line import lumi
+from tiny_pipeline import digests, environment, start_lumi
 
 from lumilab.artifact import Artifact
 
