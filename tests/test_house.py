@@ -172,7 +172,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
         "datasets",
         "lxml-html-clean",  # what trafilatura cleans with, which lxml once held
     }
-    needed = declared("corpus", "ray", "sentencepiece", "hf", "gguf", "lora", "trl", "serve")
+    needed = declared("corpus", "ray", "sentencepiece", "hf", "gguf", "lora", "trl", "serve", "eval")
     assert imported - needed == set(), "imported, but not in the dependencies of pyproject.toml"
     assert needed - imported - behind_others == set(), "declared in pyproject.toml, but never imported"
 
