@@ -61,16 +61,19 @@ def score_targets(model: Transformer, features: Tensor, targets: Tensor) -> tupl
         targets: the tokens that follow, [N] int64.
 
     Returns:
-        Their log-probabilities in nats, [N] float32, and their ranks, [N] int64: how many tokens are more likely.
+        Their log-probabilities in nats, [N] float32, and their ranks, [N] int64: how many tokens are more
+        likely, or as likely and of a smaller id.
     """
     found = features.new_zeros(len(targets), dtype=torch.float32)
     ranks = torch.zeros_like(targets)
+    ids = torch.arange(model.vocabulary_size, device=features.device)
     size = max(1, CHUNK_SCORES // model.vocabulary_size)
     for start in range(0, len(targets), size):
         rows = slice(start, start + size)
         logits = model.logits(features[rows]).float()
         chosen = logits.gather(1, targets[rows, None])
-        ranks[rows] = (logits > chosen).sum(1)
+        ahead = (logits > chosen) | ((logits == chosen) & (ids < targets[rows, None]))
+        ranks[rows] = ahead.sum(1)
         found[rows] = chosen[:, 0] - logits.logsumexp(1)
     return found, ranks
 

@@ -11,6 +11,7 @@ from tiny_pipeline import environment
 ABSENT = (
     *("numba", "pyarrow", "lxml", "trafilatura", "resiliparse", "ftfy", "py3langid", "fasttext", "ray"),
     *("transformers", "jinja2", "datatrove", "fastwarc", "mwparserfromhell", "spacy"),
+    *("peft", "trl", "datasets", "lm_eval", "sacrebleu", "rouge_score", "fastapi", "gguf", "sentencepiece"),
 )
 RECIPE = "{extends: quickstart, name: plain, corpus: {sources: [{kind: python, code: false, docstrings: false}]}}"
 NEEDS = {
