@@ -143,9 +143,9 @@ def evaluate_model(candidate: Candidate, asked: Asked, policy: Policy, context: 
                 f"{task.name} is measured only for models of ours; `lumi import hf` makes this one.", "yellow"
             )
             continue
-        measured, items = _own(task.name, task.limit, candidate.engine, asked, policy, journal, context)
-        figures["results"][task.name] = {"name": task.name, "alias": task.name, "sample_len": len(items)} | measured
-        figures["n-samples"][task.name] = {"original": len(items), "effective": len(items)}
+        measured, items, count = _own(task.name, task.limit, candidate.engine, asked, policy, journal, context)
+        figures["results"][task.name] = {"name": task.name, "alias": task.name, "sample_len": count} | measured
+        figures["n-samples"][task.name] = {"original": count, "effective": count}
         samples[task.name] = items
     figures["lumilab"] = candidate.facts | {
         "name": candidate.name,
@@ -162,12 +162,12 @@ def evaluate_model(candidate: Candidate, asked: Asked, policy: Policy, context: 
 
 def _own(
     name: str, limit: int | None, engine: Engine, asked: Asked, policy: Policy, journal: Journal, context: WorkContext
-) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """One of our own measures: its figures, and its items where they are of use for comparisons."""
+) -> tuple[dict[str, float], list[dict[str, Any]], int]:
+    """One of our own measures: its figures, and its items where comparisons have a use for them, and how many."""
     documents = documents_of(policy.text, asked.data)[:limit]
     if name == "completion":
-        figures = continue_documents(engine, documents, journal, context)
-        return figures, []
+        figures, count = continue_documents(engine, documents, journal, context)
+        return figures, [], count
     scores = read_documents(engine, documents, policy.stride, journal, context)
     items = [
         {
@@ -181,7 +181,7 @@ def _own(
         }
         for number, (document, (tokens, words, size, nats)) in enumerate(zip(documents, scores.documents, strict=True))
     ]
-    return scores.figures(), items
+    return scores.figures(), items, len(items)
 
 
 def documents_of(text: Path | None, data: Path | None) -> list[Document]:

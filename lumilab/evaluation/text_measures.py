@@ -170,8 +170,11 @@ def _alike(found: Iterator[Window], context: int) -> Iterator[list[Window]]:
 
 def continue_documents(
     engine: Engine, documents: Sequence[Document], journal: Journal, context: WorkContext
-) -> dict[str, float]:
-    """Continues the beginning of each document greedily, and compares with how it goes on; too short ones are left out.
+) -> tuple[dict[str, float], int]:
+    """Continues the beginning of each document greedily, and compares with how it goes on.
+
+    Returns:
+        BLEU and ROUGE under their names, and how many documents were long enough.
 
     Raises:
         ConfigError: sacrebleu or rouge-score is not installed, or no document is long enough.
@@ -206,7 +209,7 @@ def continue_documents(
         values = torch.tensor([each[name].fmeasure for each in judged], dtype=torch.float64)
         figures[f"{name},none"] = float(values.mean())
         figures[f"{name}_stderr,none"] = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else math.nan
-    return figures
+    return figures, len(asked)
 
 
 def _judges() -> tuple[Any, Any]:

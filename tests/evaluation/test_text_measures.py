@@ -98,7 +98,8 @@ def test_a_model_that_continues_rightly_scores_fully(
     found = {}
     for right, new in answers.items():
         monkeypatch.setattr(Engine, "stream", lambda self, prompt, sampling, new=new: iter(new[: sampling.max_tokens]))
-        found[right] = continue_documents(engine, [Document.of(text)], Journal(None), quiet_context()[0])
+        found[right], count = continue_documents(engine, [Document.of(text)], Journal(None), quiet_context()[0])
+    assert count == 1
     assert found[True]["bleu,none"] == pytest.approx(100)
     assert found[True]["rougeL,none"] == pytest.approx(1)
     assert found[False]["bleu,none"] < 5
