@@ -29,8 +29,9 @@ class LogAxis:
         self.low, self.high = low, high
 
     def place(self, value: float) -> float:
-        """Where a value is, held to the axis: 0 to 100."""
-        return min(max(100 * (math.log10(value) - self._low) / self._span, 0.0), 100.0)
+        """Where a value is, held to the axis: 0 to 100. An interval's end may be below zero."""
+        held = min(max(value, self.low), self.high)
+        return 100 * (math.log10(held) - self._low) / self._span
 
     def ticks(self) -> list[tuple[float, str]]:
         """Powers of ten, and where these are few also twice and five times them."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from command_line import lumi
+from tiny_pipeline import digests
 
 pytest.importorskip("lm_eval", reason="lm-eval is not installed")
 
@@ -130,3 +131,28 @@ def test_mistakes_are_explained(copy: Path, words: tuple[str, ...], code: int, s
     refused = lumi("eval", *words, cwd=copy, check=code)
     assert said.lower() in " ".join(refused.stderr.split()).lower()
     assert "Traceback" not in refused.stderr
+
+
+def test_benchmarks_while_training_are_logged_and_change_nothing(copy: Path, benchmarks: Path) -> None:
+    before = digests(copy / "run")["pretrain"]
+    suite = f"pretrain.suite={{tasks: [piqa, 'boolq:3', 'perplexity:1'], data: {benchmarks}, every: 12}}"
+    words = ("run", "recipe.yaml", suite, "--until", "pretrain", "--force", "pretrain", "--out", "run")
+    done = lumi(*words, cwd=copy, check=0)
+    assert "piqa/acc" in done.stdout
+    assert digests(copy / "run")["pretrain"] == before
+    (log,) = (copy / "run" / "checkpoints" / "pretrain").glob("*/log.jsonl")
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    suites = {event["step"]: event for event in events if event["event"] == "suite"}
+    assert sorted(suites) == [12, 24]
+    checkpoint = log.parent / "final"
+    lumi("eval", checkpoint, "--suite", "piqa,boolq:3,perplexity:1", "--data", benchmarks, "--out", "found", cwd=copy)
+    (file,) = (copy / "found").glob("results_*.json")
+    results = json.loads(file.read_text())["results"]
+    for task, metric in (("piqa", "acc"), ("boolq", "acc"), ("perplexity", "word_perplexity")):
+        assert suites[24][f"{task}/{metric}"] == pytest.approx(results[task][f"{metric},none"], rel=1e-4)
+
+
+def test_a_suite_that_cannot_be_is_refused_before_training(copy: Path) -> None:
+    words = ("run", "recipe.yaml", "pretrain.suite={tasks: [piqa], data: texts}", "--until", "pretrain")
+    refused = lumi(*words, "--force", "pretrain", "--out", "run", cwd=copy, check=3)
+    assert "There is no data of piqa" in refused.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from lumilab.page.axes import ShareAxis
+from lumilab.page.axes import LogAxis, ShareAxis
 from lumilab.page.document import document
 from lumilab.page.intervals import Group, Measured, interval_chart
 
@@ -28,3 +28,10 @@ def test_a_page_without_a_script_allows_none() -> None:
     page = document("a < b", "<p>words</p>")
     assert "script" not in page
     assert "default-src 'none'" in page and "<title>a &lt; b</title>" in page
+
+
+def test_an_interval_that_reaches_below_zero_ends_at_a_logarithmic_axis() -> None:
+    axis = LogAxis(10, 1_000)
+    assert [axis.place(value) for value in (-5.0, 0.0, 10.0, 100.0, 1_000.0, 1e9)] == [0, 0, 0, 50, 100, 100]
+    group = Group("words", [Measured("model", 100.0, 80.0, "100 ± 80")])
+    assert "circle" in interval_chart("p", "Title", "About", [group], axis, "perplexity")
