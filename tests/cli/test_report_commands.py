@@ -37,8 +37,11 @@ def test_one_picture_of_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of a console are another matter there")
 def test_ctrl_c_ends_the_monitor_without_a_traceback(tmp_path: Path) -> None:
+    # A shell starts what runs in its background with SIGINT ignored, and that is inherited; a handler is not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "lumilab", "monitor", str(write_run(tmp_path / "run")), "--every", "0.1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, before)
         assert process.stdout is not None and process.stderr is not None
         assert "nothing is at work" in process.stdout.readline()
         assert "preference step 2/2" in process.stdout.readline()
