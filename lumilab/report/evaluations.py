@@ -112,7 +112,7 @@ def _chart(name: str, title: str, models: Sequence[tuple[str, dict[tuple[str, st
 
 def _said(score: Score) -> str:
     if not score.is_share:
-        return f"{score.value:,.4g}"
+        return f"{score.value:,.0f}" if score.value >= 1_000 else f"{score.value:.4g}"
     return f"{100 * score.value:.1f} %" + ("" if score.error is None else f" ± {100 * score.error:.1f}")
 
 

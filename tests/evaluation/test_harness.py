@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_chat import publish_model
+from tiny_chat import MODEL, publish_model
 from tiny_corpus import quiet_context
 
 from lumilab.artifact import Artifact
@@ -141,7 +141,9 @@ def test_shots_and_short_texts_score_as_the_harness_itself(checkpoint: Path, loc
 
 @pytest.mark.long
 @pytest.mark.timeout(3_000)
-def test_on_the_real_benchmarks(checkpoint: Path, shared_data: Path) -> None:
+def test_on_the_real_benchmarks(tokenizer_artifact: Artifact, tmp_path: Path, shared_data: Path) -> None:
+    config = MODEL.model_copy(update={"context": 2_048})  # the tiny tokenizer makes many tokens of a passage
+    checkpoint = publish_model(tmp_path / "model", tokenizer_artifact, config=config).path
     tasks = tuple(TaskRequest(name, 200) for name in shipped_names() if name not in ("gsm8k", "wikitext"))
     asked = Asked((*tasks, TaskRequest("wikitext", 5)), shared_data)
     assert check_equal(ours(checkpoint, asked), theirs(checkpoint, asked)) > 3_000
