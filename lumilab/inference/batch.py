@@ -135,5 +135,8 @@ class Batch:
                 running.finish("length")
                 return
         before = running.generated
-        running.accept(logits[-1])
+        try:
+            running.accept(logits[-1])
+        except Exception as error:  # one request's draw must not end everybody's
+            running.finish("error", error=f"{type(error).__name__}: {error}")
         self.tokens["generated"] += running.generated - before

@@ -18,6 +18,9 @@ from torch import Tensor
 from lumilab.errors import InputError
 from lumilab.recipe.schema import SamplingConfig
 
+LARGEST = 1e30  # in place of infinite scores: differences of these and their quotients stay finite in float32
+COLD, COLDEST = 1e-4, 1e-30  # temperatures
+
 
 class TokenDrawer:
     """Draws the tokens of one request, one after the other.
@@ -62,12 +65,14 @@ class TokenDrawer:
         return token
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """The logits after penalties and bias."""
+        """The logits after penalties and bias, all of them finite, whatever was asked for."""
         scores = penalised(logits, self._seen, self._config.repetition_penalty)
         if self._counts is not None:
             scores = scores - self._config.frequency_penalty * self._counts
             scores = scores - self._config.presence_penalty * (self._counts > 0)
-        return scores if self._bias is None else scores + self._bias
+        if self._bias is not None:
+            scores = scores + self._bias
+        return scores.nan_to_num(-LARGEST, LARGEST, -LARGEST)
 
     def _invert(self, probabilities: Tensor) -> int:
         cumulative = probabilities.cpu().double().cumsum(0)
@@ -101,7 +106,10 @@ def candidates(scores: Tensor, config: SamplingConfig) -> tuple[Tensor, Tensor]:
         scores: [V] float32, after any penalty.
         config: with a temperature above 0.
     """
-    scaled = scores / config.temperature
+    if config.temperature < COLD:  # the division would overflow; what is likeliest stays, at 0
+        scaled = (scores - scores.max()) / max(config.temperature, COLDEST)
+    else:
+        scaled = scores / config.temperature
     kept = min(config.top_k or len(scaled), len(scaled))
     values, ids = scaled.topk(kept) if kept < len(scaled) else scaled.sort(descending=True, stable=True)
     probabilities = values.softmax(0)
@@ -110,6 +118,6 @@ def candidates(scores: Tensor, config: SamplingConfig) -> tuple[Tensor, Tensor]:
         count = max(1, int((before < config.top_p).sum()))
         ids, probabilities = ids[:count], probabilities[:count] / probabilities[:count].sum()
     if config.min_p > 0:
-        count = int((probabilities >= config.min_p * probabilities[0]).sum())
+        count = max(1, int((probabilities >= config.min_p * probabilities[0]).sum()))
         ids, probabilities = ids[:count], probabilities[:count] / probabilities[:count].sum()
     return ids, probabilities

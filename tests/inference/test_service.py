@@ -272,3 +272,28 @@ def test_a_model_of_real_size_answers_each_as_if_alone(tokenizer: Tokenizer, kin
         events = ask(alone, prompt, sampling, stop_ids=(), logprobs=1).wait()
         assert got == [(event.token_id, event.logprob) for event in events]  # to the last bit
         alone.close()
+
+
+def test_a_request_whose_draw_fails_ends_alone(service: GenerationService, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(logits: torch.Tensor) -> int:
+        raise ZeroDivisionError("no such token")
+
+    listeners = [Listener() for _ in PROMPTS[:3]]
+    new_drawer = service.engine.new_drawer
+
+    def drawer_of(prompt: Any, sampling: SamplingConfig) -> Any:
+        drawer = new_drawer(prompt, sampling)
+        if list(prompt) == PROMPTS[1]:
+            monkeypatch.setattr(drawer, "draw", fails)
+        return drawer
+
+    monkeypatch.setattr(service.engine, "new_drawer", drawer_of)
+    for prompt, listener in zip(PROMPTS, listeners, strict=False):
+        service.submit(GenerationRequest(prompt, GREEDY), listener)
+    assert [listener.reason for listener in listeners][1] == "error"
+    assert "no such token" in str(listeners[1].events[-1].error)
+    assert all(listener.reason in ("length", "stop", "context") for listener in (listeners[0], listeners[2]))
+    assert service.healthy()
+    again = Listener()
+    service.submit(GenerationRequest(PROMPTS[0], GREEDY), again)
+    assert again.ids == listeners[0].ids

@@ -153,3 +153,34 @@ def test_penalties_and_bias_are_those_of_their_definition(seed, presence, freque
 def test_a_bias_for_a_token_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="token 20, but ids go from 0 to 19"):
         TokenDrawer(SamplingConfig(logit_bias={20: 1.0}), 20, CPU)
+
+
+@given(
+    scores=st.lists(
+        st.floats(-1e4, 1e4, width=32) | st.sampled_from([0.0, float("inf"), float("-inf"), float("nan")]),
+        min_size=2,
+        max_size=12,
+    ),
+    temperature=st.sampled_from([1e-320, 1e-45, 1e-38, 1e-5, 1e-4, 1.0, 1e30]) | st.floats(1e-300, 1e3),
+    penalty=st.sampled_from([1.0, 1.1, 1e38, 1e300]),
+    top_p=st.sampled_from([1e-9, 0.5, 1.0]),
+    min_p=st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_there_is_always_a_token(
+    scores: list[float], temperature: float, penalty: float, top_p: float, min_p: float
+) -> None:
+    config = SamplingConfig.model_construct(
+        **SamplingConfig().model_dump()
+        | {"temperature": temperature, "repetition_penalty": penalty, "top_p": top_p, "min_p": min_p}
+    )
+    drawer = TokenDrawer(config, len(scores), CPU)
+    drawer.observe([0])
+    for _ in range(3):
+        assert 0 <= drawer.draw(torch.tensor(scores)) < len(scores)
+
+
+def test_next_to_no_temperature_is_greedy() -> None:
+    scores = torch.randn(50, generator=torch.Generator().manual_seed(1)) * 20
+    for temperature in (1e-5, 1e-30, 1e-45, 1e-320):
+        drawer = TokenDrawer(SamplingConfig(temperature=temperature, top_k=0, top_p=1.0), 50, CPU)
+        assert {drawer.draw(scores) for _ in range(5)} == {int(scores.argmax())}
