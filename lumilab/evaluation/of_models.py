@@ -126,6 +126,8 @@ def evaluate_model(candidate: Candidate, asked: Asked, policy: Policy, context: 
     journal = candidate.journal(policy, asked)
     own = [task for task in asked.tasks if task.name in OWN]
     others = tuple(task for task in asked.tasks if task.name not in OWN)
+    # First, as a missing text should not be found out after hours of other tasks.
+    documents = documents_of(policy.text, asked.data) if own and candidate.engine else []
     figures: dict[str, Any] = {"results": {}, "n-samples": {}, "higher_is_better": {}, "date": date}
     samples: dict[str, Sequence[Mapping[str, Any]]] = {}
     context.report.say(f"{candidate.name}: {', '.join(task.name for task in asked.tasks)}")
@@ -143,7 +145,9 @@ def evaluate_model(candidate: Candidate, asked: Asked, policy: Policy, context: 
                 f"{task.name} is measured only for models of ours; `lumi import hf` makes this one.", "yellow"
             )
             continue
-        measured, items, count = _own(task.name, task.limit, candidate.engine, asked, policy, journal, context)
+        measured, items, count = _own(
+            task.name, candidate.engine, documents[: task.limit], policy.stride, journal, context
+        )
         figures["results"][task.name] = {"name": task.name, "alias": task.name, "sample_len": count} | measured
         figures["n-samples"][task.name] = {"original": count, "effective": count}
         samples[task.name] = items
@@ -161,14 +165,18 @@ def evaluate_model(candidate: Candidate, asked: Asked, policy: Policy, context: 
 
 
 def _own(
-    name: str, limit: int | None, engine: Engine, asked: Asked, policy: Policy, journal: Journal, context: WorkContext
+    name: str,
+    engine: Engine,
+    documents: Sequence[Document],
+    stride: int | None,
+    journal: Journal,
+    context: WorkContext,
 ) -> tuple[dict[str, float], list[dict[str, Any]], int]:
     """One of our own measures: its figures, and its items where comparisons have a use for them, and how many."""
-    documents = documents_of(policy.text, asked.data)[:limit]
     if name == "completion":
         figures, count = continue_documents(engine, documents, journal, context)
         return figures, [], count
-    scores = read_documents(engine, documents, policy.stride, journal, context)
+    scores = read_documents(engine, documents, stride, journal, context)
     items = [
         {
             "doc_id": number,
@@ -200,7 +208,7 @@ def documents_of(text: Path | None, data: Path | None) -> list[Document]:
             raise ConfigError(
                 "Which texts are to be read?",
                 where="perplexity",
-                mend="give a file with --text, or a folder that has WikiText with --data.",
+                mend="give a file with --text, a folder that has WikiText with --data, or tasks without perplexity.",
             )
         rows: list[Row] = list(read(data=str(data), benchmark="wikitext")["test"])
         return [Document.of(written_normally(row), row["page"]) for row in rows]

@@ -123,6 +123,7 @@ def _only_result(folder: Path) -> dict[str, Any]:
         (("run", "--fail-if-worse"), 2, "Worse than what?"),
         (("run", "--against", "nothing.json"), 3, "no result of an evaluation"),
         (("run", "--suite", "perplexity"), 2, "Which texts are to be read?"),
+        (("run",), 2, "Which texts are to be read?"),  # before the hub is asked for the other tasks of the suite
         (("run", "--text", "recipe.none"), 3, "no such file"),
         (("texts",), 3, "not an artifact"),
     ],
