@@ -2,13 +2,13 @@
 
 The pattern's seven alternatives look at four classes of characters only (letters, numbers, white space, others), so a
 few comparisons decide where a word ends. Which character is in which class is asked of `tokenizers` itself, because
-each version of Unicode has more letters than the last, and words must be cut as its regular expressions cut them.
+each version of Unicode has more letters than the last, and words must be cut as its regular expressions cut them. It is
+asked once about each character that occurs: for all of Unicode the answer takes seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from tokenizers import Regex, pre_tokenizers
 
 from lumilab.corpus.compiled import compiled
 
-OTHER, LETTER, NUMBER, SPACE = range(4)
+OTHER, LETTER, NUMBER, SPACE, UNKNOWN = range(5)
 CODES = 0x110000
 EMPTY = -1
+ASKED_AT_ONCE = 4096  # the time that an answer takes grows faster than the question
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +29,7 @@ class WordCounts:
     """How often each word occurs."""
 
     def __init__(self) -> None:
-        self._classes = character_classes()
+        self._classes = np.full(CODES, UNKNOWN, dtype=np.uint8)
         self._slots = np.full(1 << 16, EMPTY, dtype=np.int32)  # a hash table of numbers of words
         self._letters = np.empty(1 << 18, dtype=np.uint32)  # of all words, one after the other
         self._ends = np.empty(1 << 15, dtype=np.int64)  # where in them each word ends
@@ -39,6 +40,8 @@ class WordCounts:
         """Counts the words of some texts; no word goes from one text to the next."""
         for text in texts:
             codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+            unknown = np.unique(codes[self._classes[codes] == UNKNOWN])
+            self._classes[unknown] = classes_of(unknown)
             place = 0
             while True:
                 place = _count(
@@ -73,19 +76,22 @@ def _longer(array: Array) -> Array:
     return longer
 
 
-@lru_cache(maxsize=1)
-def character_classes() -> Array:
-    """The class of each code point, shape [0x110000], uint8."""
-    classes = np.full(CODES, OTHER, dtype=np.uint8)
-    codes = np.concatenate([np.arange(0xD800), np.arange(0xE000, CODES)])
-    text = codes.astype(np.uint32).tobytes().decode("utf-32-le")
+def classes_of(codes: Array) -> Array:
+    """The class of each character, uint8.
+
+    Args:
+        codes: code points that are no surrogates, uint32.
+    """
+    classes = np.full(codes.size, OTHER, dtype=np.uint8)
     for pattern, kind in ((r"\p{L}+", LETTER), (r"\p{N}+", NUMBER), (r"\s+", SPACE)):
-        # What is left when all that matches is removed does not match.
-        rest = pre_tokenizers.Split(Regex(pattern), behavior="removed").pre_tokenize_str(text)
-        matches = np.ones(codes.size, dtype=bool)
-        for _, (start, end) in rest:
-            matches[start:end] = False
-        classes[codes[matches]] = kind
+        split = pre_tokenizers.Split(Regex(pattern), behavior="removed")
+        for begin in range(0, codes.size, ASKED_AT_ONCE):
+            asked = codes[begin : begin + ASKED_AT_ONCE]
+            # What is left when all that matches is removed does not match.
+            matches = np.ones(asked.size, dtype=bool)
+            for _, (start, end) in split.pre_tokenize_str(asked.tobytes().decode("utf-32-le")):
+                matches[start:end] = False
+            classes[begin : begin + asked.size][matches] = kind
     return classes
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from tokenizers import Regex, pre_tokenizers
 from lumilab.tokenizer.byte_pairs import QWEN2_PATTERN
 from lumilab.tokenizer.learn_byte_level import learn_by_reference, learn_compiled
 from lumilab.tokenizer.probe import probe_texts
-from lumilab.tokenizer.word_counts import WordCounts, character_classes
+from lumilab.tokenizer.word_counts import WordCounts, classes_of
 
 SPLIT = pre_tokenizers.Split(Regex(QWEN2_PATTERN), behavior="isolated")
 
@@ -76,19 +77,18 @@ def test_the_words_of_odd_texts_and_of_every_plane() -> None:
 
 
 def test_classes_are_those_of_the_librarys_expressions() -> None:
-    classes = character_classes()
-    for letter, kind in (
-        ("a", 1),
-        ("字", 1),
-        ("é", 1),
-        ("\u0301", 0),
-        ("7", 2),
-        ("²", 2),
-        ("Ⅷ", 2),
-        (" ", 3),
-        ("_", 0),
-    ):
-        assert classes[ord(letter)] == kind
+    kinds = {
+        "a": 1, "字": 1, "é": 1, "\u0301": 0, "7": 2, "²": 2, "Ⅷ": 2, " ": 3, "\n": 3, "_": 0, "\U0001f600": 0,
+    }  # fmt: skip
+    codes = np.array([ord(letter) for letter in kinds], dtype=np.uint32)
+    assert classes_of(codes).tolist() == list(kinds.values())
+    assert classes_of(codes[:0]).size == 0
+
+
+def test_each_character_has_its_class_whatever_is_asked_with_it() -> None:
+    codes = np.concatenate([np.arange(0, 0x3000), np.arange(0x1D400, 0x1E000)]).astype(np.uint32)
+    order = np.random.default_rng(3).permutation(codes.size)
+    assert (classes_of(codes)[order] == classes_of(codes[order])).all()
 
 
 def test_room_is_made_for_many_and_for_long_words() -> None:
