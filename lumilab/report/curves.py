@@ -174,7 +174,8 @@ def _words(training: Training) -> str:
         step, loss = min(losses, key=lambda point: point[1])
         parts.append(f"best validation loss {loss:.4f} at step {step:,.0f}")
     now = "" if training.current else " It is going on." if training.running else " Nothing is at work on it now."
-    return ", ".join(parts) + "." + now
+    begun = (history.last("begin") or {}).get("hardware")
+    return ", ".join(parts) + "." + now + (f" {begun}." if isinstance(begun, str) else "")
 
 
 def _skipped(history: History) -> str:

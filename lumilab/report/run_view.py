@@ -185,11 +185,14 @@ def _trainings(
     for each in [*current, *unfinished]:
         history = histories.setdefault(each, History(each / LOG_FILE))
         history.follow()
-        yield Training(stage.name, each, history, _planned_steps(each), each in current, is_held(each))
+        yield Training(stage.name, each, history, _planned_steps(each, history), each in current, is_held(each))
 
 
-def _planned_steps(folder: Path) -> int | None:
-    """From the manifest of the result or of the newest saved state: the log does not tell."""
+def _planned_steps(folder: Path, history: History) -> int | None:
+    """As the log tells, or, where it is of an earlier version of ours, the manifest of the result or newest state."""
+    begun = history.last("begin")
+    if begun is not None and isinstance(begun.get("steps"), int):
+        return int(begun["steps"])
     states = sorted(folder.glob("step_*"), reverse=True)
     for place in [folder / "final", *states]:
         try:

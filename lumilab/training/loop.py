@@ -79,6 +79,7 @@ def train(
             context.report.task("training", total=config.steps, unit="steps") as task,
         ):
             task.start_at(progress.step)
+            log.begin(progress.step, steps=config.steps, processes=devices.count, hardware=hardware.describe())
             run = Run(
                 learner, objective, config, hardware, devices, loss_of, context, log, sampler, tokens_per_byte, probe
             )

@@ -1,7 +1,8 @@
 """What a run tells about itself: `log.jsonl`, TensorBoard and, where it is asked for, Weights & Biases.
 
-`log.jsonl` has one JSON object a line with "event" (step, validation, sample, samples, skipped) and "step" (steps
-done). When a run goes on from a saved step, what was logged after it is cut off first, so each step is told once.
+`log.jsonl` has one JSON object a line with "event" (begin, step, validation, suite, sample, samples, skipped) and
+"step" (steps done). When a run goes on from a saved step, what was logged after it is cut off first, so each step is
+told once.
 """
 
 from __future__ import annotations
@@ -53,6 +54,12 @@ class TrainingLog:
         if self._wandb is not None:
             self._wandb.close(failed=error is not None)
 
+    def begin(self, step: int, **plan: Any) -> None:
+        """Logs how much is to be done and on what, unless the run goes on as it was begun."""
+        known = self.last("begin") or {}
+        if plan.items() - known.items():
+            self.write("begin", step, **plan)
+
     def last(self, event: str) -> dict[str, Any] | None:
         """The last line of that event before this run went on."""
         return next((line for line in reversed(self._earlier) if line.get("event") == event), None)
@@ -84,6 +91,9 @@ class NoLog:
 
     def __exit__(self, *error: object) -> None:
         pass
+
+    def begin(self, step: int, **plan: Any) -> None:
+        """Forgets it."""
 
     def last(self, event: str) -> dict[str, Any] | None:
         """Nothing."""

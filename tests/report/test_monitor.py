@@ -58,10 +58,13 @@ def test_the_picture_fits_the_terminal(tmp_path: Path, size: tuple[int, int]) ->
     assert max(map(len, lines)) <= size[0]
 
 
-def test_remaining_time_is_that_of_the_last_steps(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told_by", ["log", "state"])
+def test_remaining_time_is_that_of_the_last_steps(tmp_path: Path, told_by: str) -> None:
     folder = tmp_path / "checkpoints/pretrain/m1"
-    log = write_log(folder, [step(10, 6.0, 20.0), step(20, 5.0, 40.0)])  # 2 s a step
-    saved(folder, 20, steps=100)
+    begun = [{"event": "begin", "step": 0, "steps": 100, "hardware": "Training on cpu"}] if told_by == "log" else []
+    log = write_log(folder, [*begun, step(10, 6.0, 20.0), step(20, 5.0, 40.0)])  # 2 s a step
+    if told_by == "state":
+        saved(folder, 20, steps=100)
     os.utime(log, (time.time() + 3600,) * 2)  # as if it grew at this very moment, however slow this test is
     watch = Watch(tmp_path)
     assert watch.look().seconds_left is None  # nothing is at work

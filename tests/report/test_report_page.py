@@ -143,6 +143,14 @@ def test_a_newer_training_stands_beside_the_current_result(tmp_path: Path) -> No
     assert [(each.key, each.current, each.steps) for each in run.trainings] == [("m0", True, 20), ("m1", False, None)]
 
 
+def test_a_training_without_any_result_is_of_as_many_steps_as_its_log_says(tmp_path: Path) -> None:
+    begun = {"event": "begin", "step": 0, "steps": 40, "hardware": "Training on cpu with 2 threads, float32"}
+    write_log(tmp_path / "checkpoints/pretrain/m1", [begun, step(5, 6.0, 2.0)])
+    words = words_of(tmp_path)
+    assert "Step 5 of 40" in words
+    assert "Training on cpu with 2 threads, float32." in words
+
+
 def test_a_result_made_from_an_older_one_is_told_of(tmp_path: Path) -> None:
     corpus = publish(tmp_path, "corpus", "corpus/c0", {}, {"card.json": {}})
     publish(tmp_path, "tokenizer", "tokenizer/t0", {"corpus": corpus}, {"card.json": {}})

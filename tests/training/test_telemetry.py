@@ -36,6 +36,21 @@ def test_what_came_after_the_step_is_cut_off(tmp_path: Path) -> None:
     assert lines(tmp_path / "log.jsonl") == [1, 2, 3, 4]
 
 
+def test_how_much_is_to_be_done_is_told_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    for start, steps in ((0, 8), (2, 8), (4, 12), (5, 12)):
+        with TrainingLog(tmp_path, start) as log:
+            log.begin(start, steps=steps, hardware="cpu")
+            for step in range(start + 1, start + 4):
+                log.write("step", step, loss=1.0)
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    begun = [event for event in events if event["event"] == "begin"]
+    assert begun == [
+        {"event": "begin", "step": 0, "steps": 8, "hardware": "cpu"},
+        {"event": "begin", "step": 4, "steps": 12, "hardware": "cpu"},
+    ]
+    assert [event["step"] for event in events if event["event"] == "step"] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 def test_a_line_that_a_kill_cut_short_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_bytes(b'{"event":"step","step":1}\n{"event":"step","step":2}\n{"event":"st')
