@@ -16,9 +16,11 @@ from lumilab.evaluation.answers import Answer, answer
 from lumilab.evaluation.baselines import COMPRESSORS, compressed_bits_per_byte, predict_by_frequency
 from lumilab.evaluation.heldback import HeldBackText
 from lumilab.evaluation.measures import Prediction, predict
-from lumilab.evaluation.summary import Results, write_summary
+from lumilab.evaluation.summary import FormKept, Results, write_summary
 from lumilab.inference.engine import Engine
+from lumilab.inference.sampler import answer_questions
 from lumilab.model import Transformer, initialise
+from lumilab.posttraining.answers import held_back_questions
 from lumilab.posttraining.chat_files import stored_form
 from lumilab.recipe.schema import EvaluationConfig
 from lumilab.recipe.section import identity
@@ -38,6 +40,7 @@ def evaluate(
     tokenizer: Artifact,
     target: Path,
     context: WorkContext,
+    conversations: Artifact | None = None,
 ) -> Artifact:
     """Measures checkpoints on a dataset's validation split and publishes results.json, samples.json and SUMMARY.md.
 
@@ -48,6 +51,7 @@ def evaluate(
         tokenizer: the one all of them were made with.
         target: the folder to publish.
         context: where progress goes and stops come from.
+        conversations: whose held-back questions are answered by each model that chats; None where none does.
 
     Raises:
         MismatchError: a checkpoint or the dataset was made with another tokenizer, or a model's context is shorter
@@ -61,13 +65,15 @@ def evaluate(
         target,
         kind="evaluation",
         config={"evaluation": identity(config), "tokenizer_identity": encoder.identity},
-        inputs={"dataset": dataset, "tokenizer": tokenizer, **checkpoints},
+        inputs={"dataset": dataset, "tokenizer": tokenizer, **checkpoints}
+        | ({"conversations": conversations} if conversations is not None else {}),
     ) as builder:
         results = Results(
             text=text,
             models=_measure_models(models, text, context),
             unigram=predict_by_frequency(text, TokenShards.open(dataset, TRAIN), context),
             compressors={command: compressed_bits_per_byte(text, command, context) for command in COMPRESSORS},
+            forms=_keep_form(config, models, encoder, conversations, context),
         )
         answers = _ask(config, models, encoder, context)
         builder.write_json("results.json", results.figures())
@@ -116,3 +122,34 @@ def _ask(
     chat = chats[-1]
     engine = Engine(chat.model, tokenizer, stored_form(chat.artifact.path))
     return list(answer(engine, config.prompts, config.sampling, context))
+
+
+def _keep_form(
+    config: EvaluationConfig,
+    models: Mapping[str, LoadedModel],
+    tokenizer: Tokenizer,
+    conversations: Artifact | None,
+    context: WorkContext,
+) -> dict[str, FormKept]:
+    """How many held-back questions each model that chats answers in the form it was taught.
+
+    An answer may be as long as the context: one that is cut off cannot end its turn.
+    """
+    if conversations is None or not config.held_back_answers:
+        return {}
+    questions = held_back_questions(conversations, tokenizer, config.held_back_answers)
+    kept = {}
+    for stage in CHAT_STAGES:
+        if stage not in models or not questions:
+            continue
+        model = models[stage]
+        engine = Engine(model.model, tokenizer, stored_form(model.artifact.path))
+        sampling = config.sampling.model_copy(update={"max_tokens": engine.context})
+        keeping = 0
+        with context.report.task(f"Questions to {stage}", total=len(questions), unit="questions") as task:
+            for sample in answer_questions(engine, questions, sampling):
+                context.stop.check()
+                keeping += bool(sample.keeps_form)
+                task.advance()
+        kept[stage] = FormKept(len(questions), keeping)
+    return kept

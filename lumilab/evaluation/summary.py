@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lumilab.evaluation.answers import Answer
 from lumilab.evaluation.heldback import HeldBackText
 from lumilab.evaluation.measures import RANKS, Prediction
+
+
+@dataclass(frozen=True)
+class FormKept:
+    """Of so many held-back questions that were asked, how many were answered in the form that was taught."""
+
+    asked: int
+    keeping: int
 
 
 @dataclass(frozen=True)
@@ -21,12 +29,14 @@ class Results:
         models: figures by stage in the order of training, beginning with "untrained", which is measured on a sample.
         unigram: what token frequencies alone make of the text.
         compressors: bits per byte by command.
+        forms: of the models that chat, by stage.
     """
 
     text: HeldBackText
     models: Mapping[str, Prediction]
     unigram: Prediction
     compressors: Mapping[str, float]
+    forms: Mapping[str, FormKept]
 
     def bits_per_byte(self) -> dict[str, float]:
         """The one scale on which models and baselines compare."""
@@ -49,6 +59,7 @@ class Results:
                 "unigram": self.unigram.figures(),
                 **{command: {"bits_per_byte": bits} for command, bits in self.compressors.items()},
             },
+            "form_kept": {stage: asdict(kept) for stage, kept in self.forms.items()},
         }
 
 
@@ -65,6 +76,8 @@ def write_summary(results: Results, answers: Sequence[Answer]) -> str:
         "\n".join(_baseline_table(results)),
         " ".join(_verdicts(results)),
     ]
+    if results.forms:
+        parts.append(" ".join(_forms(results.forms)))
     if answers:
         parts += ["## Answers", *(f"**{item.prompt}**\n\n{_quoted(item)}" for item in answers)]
     return "\n\n".join(parts) + "\n"
@@ -100,6 +113,13 @@ def _verdicts(results: Results) -> Iterator[str]:
             yield f"The {stage} model needs {100 * (1 - bits / other):.0f} % fewer bits than {name}."
         else:
             yield f"The {stage} model does not beat {name}: it needs {100 * (bits / other - 1):.0f} % more bits."
+
+
+def _forms(forms: Mapping[str, FormKept]) -> Iterator[str]:
+    """How many answers end their turn themselves and hold no mark of another one."""
+    for stage, kept in forms.items():
+        of = f"Of {kept.asked:,} questions of held-back conversations"
+        yield f"{of}, {stage} answers {kept.keeping:,} in the form taught."
 
 
 def _quoted(item: Answer) -> str:

@@ -5,7 +5,7 @@ Training may not import this room, so the pipeline hands it in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lumilab.artifact import Artifact
 from lumilab.inference.engine import Engine
@@ -73,17 +73,21 @@ class AnswerSampler:
 
     def __call__(self, model: Transformer, step: int) -> list[Sample]:
         """An answer to each question. One longer than half the context is cut at its beginning."""
-        engine = Engine(model, self._tokenizer, self._form)
-        longest, end = engine.context // 2, self._form.template.end_id(self._tokenizer)
-        samples = []
-        for asked in self._questions:
-            stream = engine.stream(asked.ids[-longest:], self._sampling, stop_ids=(end,))
-            ids = list(stream)
-            whole = [*ids, end] if stream.finish_reason == "stop" else ids
-            text = answer_text(ids, self._tokenizer, self._form)
-            kept = keeps_form(whole, self._tokenizer, self._form)
-            samples.append(Sample(asked.text, text, asked.reference, kept))
-        return samples
+        return list(answer_questions(Engine(model, self._tokenizer, self._form), self._questions, self._sampling))
+
+
+def answer_questions(engine: Engine, questions: Sequence[Question], sampling: SamplingConfig) -> Iterator[Sample]:
+    """The model's answers, each with whether it has the form that the engine asks in.
+
+    A question longer than half the context is cut at its beginning.
+    """
+    longest, end = engine.context // 2, engine.form.template.end_id(engine.tokenizer)
+    for asked in questions:
+        stream = engine.stream(asked.ids[-longest:], sampling, stop_ids=(end,))
+        ids = list(stream)
+        whole = [*ids, end] if stream.finish_reason == "stop" else ids
+        text = answer_text(ids, engine.tokenizer, engine.form)
+        yield Sample(asked.text, text, asked.reference, keeps_form(whole, engine.tokenizer, engine.form))
 
 
 def continue_prompts(tokenizer: Artifact, prompts: Sequence[str], sampling: SamplingConfig) -> TextSampler:

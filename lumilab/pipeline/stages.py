@@ -199,7 +199,13 @@ def _build_evaluation(job: Job) -> Artifact:
         name: job.inputs[name] for name in ("pretrain", "sft", "preference", "grpo") if name in job.inputs
     }
     return evaluate(
-        job.recipe.evaluation, checkpoints, job.inputs["dataset"], job.inputs["tokenizer"], job.target, job.context
+        job.recipe.evaluation,
+        checkpoints,
+        job.inputs["dataset"],
+        job.inputs["tokenizer"],
+        job.target,
+        job.context,
+        job.inputs.get("conversations"),
     )
 
 
@@ -324,7 +330,7 @@ STAGES: tuple[Stage, ...] = (
         name="evaluation",
         kind="evaluation",
         about="measure the models",
-        inputs=("dataset", "tokenizer", "pretrain", "sft", "preference", "grpo"),
+        inputs=("dataset", "tokenizer", "conversations", "pretrain", "sft", "preference", "grpo"),
         config=lambda recipe: {"evaluation": identity(recipe.evaluation)},
         build=_build_evaluation,
         place="evaluation/{key}",

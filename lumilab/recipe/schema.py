@@ -48,6 +48,9 @@ class EvaluationConfig(Section):
     sampling: SamplingConfig = setting(
         SamplingConfig(temperature=0.0, max_tokens=80, repetition_penalty=1.1), "how the answers are drawn"
     )
+    held_back_answers: int = setting(
+        20, "questions of held-back conversations that each chat model answers, to tell how many keep the form", ge=0
+    )
 
 
 class Recipe(Section):

@@ -30,6 +30,7 @@ def evaluations(run: RunView) -> str:
     if built is not None:
         results = json.loads(built.file("results.json").read_bytes())
         blocks.append(_held_back(results))
+        blocks.append(_forms(results.get("form_kept", {})))
         samples = json.loads(built.file("samples.json").read_bytes())
         if samples:
             pairs = [(each["prompt"], each["text"]) for each in samples]
@@ -194,6 +195,13 @@ def _held_back(results: dict[str, Any]) -> str:
         table(header, numbers),
         level=3,
     )
+
+
+def _forms(kept: dict[str, Any]) -> str:
+    """Of each model that chats, how many held-back questions it answers in the form taught."""
+    rows = [(stage, f"{each['asked']:,}", f"{each['keeping']:,}") for stage, each in kept.items()]
+    header = ("", "#held-back questions", "#answered in the form taught")
+    return section("Form of the answers", table(header, rows), level=3) if rows else ""
 
 
 def _or_dash(value: float | None, form: str) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_chat import MODEL, another_tokenizer, publish_model, tiny_model
+import torch
+from tiny_chat import MODEL, WINDOW, another_tokenizer, publish_model, tiny_model
 from tiny_corpus import quiet_context
+from tiny_talkers import ANSWERS, GREETING, trained_talker
 
 from lumilab.artifact import Artifact
 from lumilab.errors import InputError, Interrupted, MismatchError
@@ -17,11 +19,13 @@ from lumilab.evaluation.answers import Answer
 from lumilab.evaluation.evaluate import evaluate
 from lumilab.evaluation.heldback import HeldBackText
 from lumilab.evaluation.measures import Prediction, predict
-from lumilab.evaluation.summary import Results, write_summary
+from lumilab.evaluation.summary import FormKept, Results, write_summary
 from lumilab.inference.engine import Engine
 from lumilab.model import Transformer, initialise
+from lumilab.posttraining.conversations import build_conversations
 from lumilab.posttraining.messages import USER, Message
 from lumilab.posttraining.template import render_prompt
+from lumilab.recipe.conversations import ConversationsConfig, MessagesConversations
 from lumilab.recipe.schema import EvaluationConfig, SamplingConfig
 from lumilab.tokenizer.load import Tokenizer
 
@@ -79,6 +83,36 @@ def test_the_chat_model_is_asked(run: Run, checkpoints: dict[str, Artifact], tok
         assert sample["prompt"] == prompt
         assert tokenizer.decode(ids).startswith(sample["text"])
         assert sample["tokens"] == len(ids)
+
+
+def test_answers_that_keep_the_form_are_counted_for_each_model_that_chats(
+    dataset: Artifact, tokenizer_artifact: Artifact, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    answer = {"role": "assistant", "content": ANSWERS[GREETING]}
+    rows = [{"messages": [{"role": "user", "content": GREETING + "!" * number}, answer]} for number in range(20)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = ConversationsConfig(
+        sources=[MessagesConversations(paths=[str(tmp_path / "rows.jsonl")])], validation_share=0.4
+    )
+    context, _ = quiet_context()
+    asked = build_conversations(config, WINDOW, 1, tokenizer_artifact, tmp_path / "conversations", context)
+    endless = tiny_model(tokenizer)
+    with torch.no_grad():
+        endless.output_weight[list(tokenizer.special_names)] = 0
+    models = {
+        stage: publish_model(tmp_path / stage, tokenizer_artifact, model, model.config)
+        for stage, model in (
+            ("pretrain", tiny_model(tokenizer)),
+            ("sft", trained_talker(tokenizer)),
+            ("preference", endless),
+        )
+    }
+    results = {}
+    for count in (5, 0):
+        wanted = EvaluationConfig(sampling=SAMPLING, held_back_answers=count)
+        built = evaluate(wanted, models, dataset, tokenizer_artifact, tmp_path / f"out{count}", context, asked)
+        results[count] = json.loads(built.file("results.json").read_text())["form_kept"]
+    assert results == {5: {"sft": {"asked": 5, "keeping": 5}, "preference": {"asked": 5, "keeping": 0}}, 0: {}}
 
 
 def test_a_recipe_without_chat_is_measured_too(run: Run, checkpoints: dict[str, Artifact]) -> None:
@@ -155,10 +189,12 @@ def test_a_model_that_wins_is_said_to(dataset: Artifact, tokenizer: Tokenizer) -
         models={"untrained": with_bits(8.0), "pretrain": with_bits(1.5)},
         unigram=with_bits(3.0),
         compressors={"gzip -9": 2.0, "xz -9": 1.2},
+        forms={"sft": FormKept(asked=20, keeping=19)},
     )
     page = write_summary(results, [Answer("Q", "line one\nline two", 5, "length"), Answer("Q2", " ", 0, "stop")])
     assert "The pretrain model needs 50 % fewer bits than the unigram baseline." in page
     assert "The pretrain model needs 25 % fewer bits than `gzip -9`." in page
     assert "The pretrain model does not beat `xz -9`: it needs 25 % more bits." in page
+    assert "Of 20 questions of held-back conversations, sft answers 19 in the form taught." in page
     assert "> line one\n> line two […]" in page
     assert "> (no answer)" in page
