@@ -149,6 +149,19 @@ def test_on_the_real_benchmarks(tokenizer_artifact: Artifact, tmp_path: Path, sh
     assert check_equal(ours(checkpoint, asked), theirs(checkpoint, asked)) > 3_000
 
 
+@pytest.mark.long
+@pytest.mark.timeout(3_000)
+def test_on_the_real_gsm8k(tokenizer_artifact: Artifact, tmp_path: Path, shared_data: Path) -> None:
+    """Five examples and a question are thousands of tokens of the tiny tokenizer, and answers go on to their limit."""
+    config = MODEL.model_copy(update={"context": 8_192})
+    checkpoint = publish_model(tmp_path / "model", tokenizer_artifact, config=config).path
+    asked = Asked((TaskRequest("gsm8k", 200),), shared_data)
+    mine = ours(checkpoint, asked)
+    check_equal(mine, theirs(checkpoint, asked))
+    given = [sample["resps"][0][0] for sample in mine.samples["gsm8k"]]
+    assert len(given) >= 200 and len(set(given)) > 20
+
+
 def test_generated_texts_end_where_the_harness_ends_them(checkpoint: Path, local: Path, tmp_path: Path) -> None:
     task = tmp_path / "sums.yaml"
     task.write_text(
