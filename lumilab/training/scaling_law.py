@@ -8,7 +8,8 @@ reweighted least squares, damped as Levenberg and Marquardt have it).
 With fewer than five runs three constants cannot be found: alpha is then given its value on Hoffmann's own optimal path
 (section 3.3: 0.34 · 0.28 / (0.34 + 0.28)). The error bar is what the prediction depends on that the runs do not settle:
 how far leaving out any one run takes it, and, with alpha given, how far two other readings of the same runs do: a fall
-that never flattens (E = 0, alpha fitted), and one that flattens twice as fast.
+that never flattens (E = 0, alpha fitted), and one that flattens twice as fast. To both ends comes how far the runs
+scatter about the law, as the run that is foretold will, too.
 """
 
 from __future__ import annotations
@@ -104,7 +105,17 @@ def predict(compute: Sequence[float], losses: Sequence[float], target: float) ->
     if not law.fitted_exponent:
         others += [_power_law(compute, losses), fit(compute, losses, STEEP_ALPHA)]
     spread = [each.loss(target) for each in (law, *others)]
-    return Prediction(law.loss(target), min(spread), max(spread), law)
+    scatter = _scatter(law, compute, losses)
+    return Prediction(law.loss(target), min(spread) / scatter, max(spread) * scatter, law)
+
+
+def _scatter(law: ScalingLaw, compute: Sequence[float], losses: Sequence[float]) -> float:
+    """The standard deviation of log L about the law, as a factor; 1 where there are no more runs than constants."""
+    freedom = len(losses) - (3 if law.fitted_exponent else 2)
+    if freedom < 1:
+        return 1.0
+    distances = [np.log(loss / law.loss(each)) for each, loss in zip(compute, losses, strict=True)]
+    return float(np.exp(np.sqrt(sum(distance**2 for distance in distances) / freedom)))
 
 
 def _power_law(compute: Sequence[float], losses: Sequence[float]) -> ScalingLaw:

@@ -54,6 +54,24 @@ def test_the_error_bar_of_few_points_holds_a_truth_of_another_exponent() -> None
         assert found.lowest <= found.loss <= found.highest
 
 
+def test_the_error_bar_holds_what_a_real_training_came_to() -> None:
+    """A ladder on wikipedia-en-2015 (6 x 96, windows of 64), whose third rung went worse than the others."""
+    compute, losses = [3.846e9, 2.5458e10, 1.03892e11, 9.41411e11], [7.3057, 6.5549, 6.3330, 5.5209]
+    found = predict(compute, losses, 2.298662e12)
+    assert found.lowest < 5.2164 < found.highest
+
+
+def test_the_error_bar_is_wider_by_what_the_runs_scatter() -> None:
+    law = ScalingLaw(2.0, 3.0 * 1e15**PATH_ALPHA, PATH_ALPHA, False)
+    compute = [1e14, 3e14, 1e15, 3e15]
+    exact = [law.loss(each) for each in compute]
+    scattered = [loss * factor for loss, factor in zip(exact, (1.02, 0.98, 1.02, 0.98), strict=True)]
+    still, moved = predict(compute, exact, 1e16), predict(compute, scattered, 1e16)
+    # Four distances of about 0.02 with two constants: sqrt(4 · 0.02² / 2) = 0.028 to either side.
+    assert moved.highest / moved.loss > 1.025 and moved.loss / moved.lowest > 1.025
+    assert moved.highest - moved.lowest > still.highest - still.lowest
+
+
 def test_one_run_is_no_law() -> None:
     with pytest.raises(InputError, match="at least two sizes"):
         fit([1e15, 1e15], [3.0, 3.1])
