@@ -55,7 +55,7 @@ def test_pairs_are_shown_and_then_learned(prepared: Path) -> None:
     assert after.keys() - before.keys() == {"pairs", "preference"}
     (log,) = (prepared / "run" / "checkpoints" / "preference").glob("*/log.jsonl")
     events = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {event["event"] for event in events} == {"step", "validation", "sample", "samples"}
+    assert {event["event"] for event in events} == {"begin", "step", "validation", "sample", "samples"}
     assert all("rewards/accuracies" in event for event in events if event["event"] == "validation")
     lumi("verify", prepared / "run", cwd=prepared, check=0)
     (reference,) = (prepared / "run" / "checkpoints" / "preference").glob("reference-*")
