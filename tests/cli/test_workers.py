@@ -28,8 +28,8 @@ def build(folder: Path, recipe: Path, *overrides: str) -> Path:
 @pytest.mark.parametrize(
     "overrides",
     [
-        pytest.param(("corpus.workers=2",), marks=pytest.mark.long),
-        ("corpus.workers=4",),
+        ("corpus.workers=2",),
+        pytest.param(("corpus.workers=4",), marks=pytest.mark.long),
         pytest.param(("corpus.executor=ray", "corpus.workers=2"), id="ray", marks=pytest.mark.long),
     ],
 )
