@@ -2,7 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 3
+WORKERS ?= 2
 CANDIDATES := python3.11 python3.12 python3.13 python3 python
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 

@@ -57,6 +57,7 @@ def test_only_one_model_is_served(tokenizer_artifact: Artifact) -> None:
         only_one([one, one])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in is a script for POSIX")
 def test_the_model_is_exported_and_vllm_started_on_it(
     tmp_path: Path, tokenizer_artifact: Artifact, tokenizer: Tokenizer

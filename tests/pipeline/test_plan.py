@@ -136,7 +136,7 @@ def test_until_stops_after_the_stage(tmp_path: Path) -> None:
 
 def test_a_trial_runs_beside_the_real_run(tmp_path: Path) -> None:
     write_pipeline(tmp_path)
-    lumi("run", "recipe.yaml", "tokenizer.vocabulary_size=512", "--test", "--until", "dataset", cwd=tmp_path, check=0)
+    lumi("run", "recipe.yaml", "--test", "--until", "corpus", cwd=tmp_path, check=0)
     assert (tmp_path / "runs" / "tiny-test-test" / "run.json").exists()
 
 

@@ -93,7 +93,7 @@ def test_two_runs_give_equal_bytes(corpus: Artifact, trained: Artifact, tmp_path
     assert (again.path / "tokenizer.json").read_bytes() == (trained.path / "tokenizer.json").read_bytes()
 
 
-@pytest.mark.parametrize("threads", ["1", "3"])
+@pytest.mark.parametrize("threads", [pytest.param("1", marks=pytest.mark.long), "3"])
 def test_the_number_of_threads_changes_nothing(
     corpus: Artifact, trained: Artifact, tmp_path: Path, threads: str
 ) -> None:
