@@ -33,6 +33,20 @@ def ranks_below(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [child for child in psutil.Process(process.pid).children() if "lumilab" in " ".join(child.cmdline())]
 
 
+def start_until_a_state_is_saved(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    """Starts `lumi WORDS` and waits for a saved state of pretraining that was not there before."""
+
+    def saved() -> set[Path]:
+        return set((cwd / "run").glob("checkpoints/pretrain/*/step_*"))
+
+    before = saved()
+    process = start_lumi(*words, cwd=cwd)
+    while not saved() - before:
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
 @pytest.mark.long
 def test_two_processes_end_as_one_does(copy: Path) -> None:
     """The stages that do not train are up to date here, but for one that follows the new weights."""
@@ -55,10 +69,7 @@ def test_a_mistake_is_told_once_and_has_its_exit_code(copy: Path) -> None:
 @pytest.mark.long
 def test_a_stop_is_handed_on_and_the_next_command_goes_on(copy: Path) -> None:
     words = ["run", "recipe.yaml", "pretrain.steps=400", "--nproc", "2", "--until", "pretrain", "--out", "run"]
-    process = start_lumi(*words, cwd=copy)
-    while not list((copy / "run").glob("checkpoints/pretrain/*/step_0000[23]*")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    process = start_until_a_state_is_saved(*words, cwd=copy)
     process.terminate()
     told, _ = process.communicate(timeout=120)
     assert process.returncode == 143 and told.count("Run the same command again to go on") == 1
@@ -96,10 +107,7 @@ def test_a_killed_rank_ends_the_command_and_the_next_one_goes_on(copy: Path) -> 
     words = ["run", "recipe.yaml", *settings, "--nproc", "2", "--until", "pretrain", "--out"]
     shutil.copytree(copy / "run", copy / "undisturbed")
     lumi(*words, "undisturbed", cwd=copy, check=0)
-    process = start_lumi(*words, "run", cwd=copy)
-    while not list((copy / "run").glob("checkpoints/pretrain/*/step_0000[12]*")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    process = start_until_a_state_is_saved(*words, "run", cwd=copy)
     ranks_below(process)[1].kill()
     told, _ = process.communicate(timeout=120)
     assert process.returncode in (5, 137) and "processes of this training ended" in told and "Traceback" not in told
