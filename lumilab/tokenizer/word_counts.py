@@ -2,13 +2,13 @@
 
 The pattern's seven alternatives look at four classes of characters only (letters, numbers, white space, others), so a
 few comparisons decide where a word ends. Which character is in which class is asked of `tokenizers` itself, because
-each version of Unicode has more letters than the last, and words must be cut as its regular expressions cut them. It is
-asked once about each character that occurs: for all of Unicode the answer takes seconds.
+each version of Unicode has more letters than the last, and words must be cut as its regular expressions cut them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from tokenizers import Regex, pre_tokenizers
 
 from lumilab.corpus.compiled import compiled
 
-OTHER, LETTER, NUMBER, SPACE, UNKNOWN = range(5)
+OTHER, LETTER, NUMBER, SPACE = range(4)
 CODES = 0x110000
 EMPTY = -1
 ASKED_AT_ONCE = 4096  # the time that an answer takes grows faster than the question
@@ -29,7 +29,7 @@ class WordCounts:
     """How often each word occurs."""
 
     def __init__(self) -> None:
-        self._classes = np.full(CODES, UNKNOWN, dtype=np.uint8)
+        self._classes = character_classes()
         self._slots = np.full(1 << 16, EMPTY, dtype=np.int32)  # a hash table of numbers of words
         self._letters = np.empty(1 << 18, dtype=np.uint32)  # of all words, one after the other
         self._ends = np.empty(1 << 15, dtype=np.int64)  # where in them each word ends
@@ -40,8 +40,6 @@ class WordCounts:
         """Counts the words of some texts; no word goes from one text to the next."""
         for text in texts:
             codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
-            unknown = np.unique(codes[self._classes[codes] == UNKNOWN])
-            self._classes[unknown] = classes_of(unknown)
             place = 0
             while True:
                 place = _count(
@@ -74,6 +72,15 @@ def _longer(array: Array) -> Array:
     longer = np.empty(2 * array.size, dtype=array.dtype)
     longer[: array.size] = array
     return longer
+
+
+@lru_cache(maxsize=1)
+def character_classes() -> Array:
+    """The class of each code point, shape [0x110000], uint8; surrogates are OTHER."""
+    codes = np.concatenate([np.arange(0xD800), np.arange(0xE000, CODES)]).astype(np.uint32)
+    classes = np.full(CODES, OTHER, dtype=np.uint8)
+    classes[codes] = classes_of(codes)
+    return classes
 
 
 def classes_of(codes: Array) -> Array:
