@@ -1,24 +1,35 @@
 """`lumi` in the tests' own process: what a command says and returns, without the seconds in which a process imports.
 
 The words go through the same entry as those of the installed `lumi`, so messages, exit codes and what is printed are
-the real ones; a command that starts processes (stages, workers) starts them as ever. `tiny_pipeline` has the forms in
-a process of their own, for what is about processes: signals, kills, pipes, terminals, memory, what is imported.
+the real ones. Stages, too, are built in this process, from the order that a process of theirs would get; a command that
+starts other processes (workers, ranks) starts them as ever. `tiny_pipeline` has the forms in processes of their own,
+for what is about processes: signals, kills, pipes, terminals, memory, what is imported.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
+from unittest.mock import patch
 
 from tiny_pipeline import environment
 
 from lumilab.__main__ import main
+from lumilab.cli import app
+from lumilab.pipeline import run, worker
+from lumilab.work.context import WorkContext
+from lumilab.work.failures import failures_explained
+
+COMMANDS = cache(app.get_command)  # a tenth of a second each time it is made
 
 
 def lumi(*words: str | Path, cwd: Path, check: int | None = None, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -27,8 +38,8 @@ def lumi(*words: str | Path, cwd: Path, check: int | None = None, given: str = "
     with tempfile.TemporaryFile() as typed, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         typed.write(given.encode())
         typed.seek(0)
-        with _as_in_a_process(command, cwd), _streams(typed, out, err):
-            code = _exit_code()
+        with _as_in_a_process(command, cwd), _streams(typed, out, err), _without_waiting():
+            code = _exit_code(main)
         said = [_text(stream) for stream in (out, err)]
     done = subprocess.CompletedProcess(command, code, *said)
     if check is not None:
@@ -36,9 +47,26 @@ def lumi(*words: str | Path, cwd: Path, check: int | None = None, given: str = "
     return done
 
 
-def _exit_code() -> int:
+@contextmanager
+def _without_waiting() -> Iterator[None]:
+    """For the length of the block nothing is made or imported again that the last command had made or imported."""
+    with patch.object(app, "get_command", COMMANDS), patch.object(run, "work_in_subprocess", _stage):
+        yield
+
+
+def _stage(order: worker.WorkOrder, context: WorkContext) -> int:
+    """A stage as its own process would build it: the order as plain JSON, a failure explained, an exit code."""
+
+    def build() -> None:
+        with failures_explained():
+            worker.build(worker.WorkOrder(**json.loads(json.dumps(asdict(order)))), context)
+
+    return _exit_code(build)
+
+
+def _exit_code(work: Callable[[], object]) -> int:
     try:
-        main()
+        work()
     except SystemExit as end:
         assert end.code is None or isinstance(end.code, int)
         return end.code or 0

@@ -58,8 +58,9 @@ def commands_in(page: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_in_the_pages_exists(page: str) -> None:
+    every = get_command(app)
     for words in map(shlex.split, commands_in(page)):
-        command: Any = get_command(app)
+        command: Any = every
         arguments = words[1:]
         while arguments and arguments[0] in getattr(command, "commands", {}):
             command = command.commands[arguments.pop(0)]

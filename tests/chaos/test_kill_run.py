@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import time
@@ -52,7 +53,10 @@ def check_whole(run: Path, expected: dict[str, str]) -> None:
 def untrained(copy: Path) -> Path:
     """A run of which nothing was trained: it goes on with what the tests are about."""
     shutil.rmtree(copy / "run" / "checkpoints")
-    (copy / "run" / "run.json").unlink()
+    file = copy / "run" / "run.json"
+    records = json.loads(file.read_text())
+    records["stages"] = {name: records["stages"][name] for name in BEFORE_SFT if name != "pretrain"}
+    file.write_text(json.dumps(records))
     return copy
 
 
