@@ -226,8 +226,9 @@ class _Crew:
                 file = waiting.popleft()
             except IndexError:
                 return
-            self._tell(self._begin, file)
             try:
+                # Asked here, for whoever shows it may come to it when the file is complete and its part gone.
+                self._tell(self._begin, file, bytes_there(self.folder, file))
                 transfer = Transfer(
                     hub, self.record.repository, self.record.commit, file, self.folder,
                     lambda count, file=file: self._tell(self._advance, file, count),  # type: ignore[misc]
@@ -243,10 +244,10 @@ class _Crew:
 
     # --- in the thread that shows ------------------------------------------------------------------------------------
 
-    def _begin(self, file: HubFile) -> None:
+    def _begin(self, file: HubFile, there: int) -> None:
         manager = self.context.report.task(f"  {file.name}", file.size, "bytes")
         task = manager.__enter__()
-        task.start_at(bytes_there(self.folder, file))
+        task.start_at(there)
         self._live[file.name] = manager, task
 
     def _advance(self, file: HubFile, count: int) -> None:

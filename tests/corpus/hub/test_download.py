@@ -8,6 +8,8 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
@@ -24,7 +26,7 @@ from lumilab.corpus.hub.record import DatasetRecord, state_of
 from lumilab.corpus.hub.transfer import note_path, part_path
 from lumilab.errors import ConfigError, DamageError, InputError, Interrupted, ResourceError
 from lumilab.work.context import WorkContext
-from lumilab.work.progress import Reporter
+from lumilab.work.progress import Reporter, Task
 from lumilab.work.stopping import StopRequest
 
 FIRST = "data/train-00000.parquet"
@@ -273,6 +275,39 @@ def test_a_server_that_sends_all_of_it_again_is_understood(
     fetch(tmp_path / "here", patience)
     assert contents(tmp_path / "here") == data(dataset)
     assert hub.sent[FIRST] == 300_000
+
+
+class Dawdler(Reporter):
+    """Shows the first file only when it is complete."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Console(file=io.StringIO()))
+        self.path, self.tasks = folder / FIRST, dict[str, Task]()
+
+    @contextmanager
+    def task(
+        self, name: str, total: int | None = None, unit: str = "items", worth_a_line: float = 0.0
+    ) -> Iterator[Task]:
+        deadline = time.monotonic() + 60
+        while FIRST in name and not self.path.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with super().task(name, total, unit, worth_a_line) as task:
+            self.tasks[name.strip()] = task
+            yield task
+
+
+def test_what_was_there_is_counted_however_late_a_file_is_shown(
+    hub: StandInHub, dataset: Repository, tmp_path: Path, patience: Patience
+) -> None:
+    part = part_path(tmp_path / "here" / FIRST)
+    part.parent.mkdir(parents=True)
+    part.write_bytes(dataset.files[FIRST][:200_000])
+    identity = hashlib.sha256(dataset.files[FIRST]).hexdigest()
+    note_path(part).write_text(json.dumps({"identity": identity, "etag": None}))
+    dawdler = Dawdler(tmp_path / "here")
+    download(Request("owner/name"), tmp_path / "here", WorkContext(dawdler, StopRequest()), patience)
+    assert hub.sent[FIRST] == 100_000
+    assert dawdler.tasks[FIRST].done == 300_000
 
 
 def test_a_trial_takes_the_two_smallest_files_into_a_folder_of_its_own(
