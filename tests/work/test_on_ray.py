@@ -39,6 +39,7 @@ def on_ray(folder: Path, context: WorkContext | None = None) -> RayWorkers:
     return RayWorkers(folder, context or WorkContext(), 2)
 
 
+@pytest.mark.long
 def test_ray_equals_this_process(ray: Any, tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     before = signal.getsignal(signal.SIGTERM)
