@@ -7,21 +7,22 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import lumi
-from tiny_pipeline import RECIPE, environment, write_pipeline
+from tiny_pipeline import RECIPE, environment, lumi_process, write_pipeline
 
 from lumilab.artifact import Artifact
 from lumilab.pipeline.records import read_records
 from lumilab.recipe import load_recipe
 
 
-def refused(*words: str | Path, cwd: Path, code: int, says: list[str]) -> None:
+def refused(*words: str | Path, cwd: Path, code: int, says: list[str], by: Callable[..., Any] = lumi) -> None:
     """The command ends with `code`, says all of `says` on standard error in one paragraph, and leaves no traces."""
-    done = lumi(*words, cwd=cwd)
+    done = by(*words, cwd=cwd)
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stdout + done.stderr
     for part in says:
@@ -204,7 +205,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
     recipe = write_pipeline(tmp_path / "input")
-    refused("run", recipe, "--out", small_disk / "run", cwd=small_disk, code=5, says=["disk is full"])
+    refused("run", recipe, "--out", small_disk / "run", cwd=small_disk, code=5, says=["disk is full"], by=lumi_process)
     # What was published before the disk was full is whole.
     assert {path.parent.parent.name for path in small_disk.rglob("manifest.json")} == {"corpus", "tokenizer"}
     lumi("verify", small_disk / "run", cwd=tmp_path, check=0)

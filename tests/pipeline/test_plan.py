@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import lumi
-from tiny_pipeline import digests, write_pipeline
+from tiny_pipeline import digests, lumi_process, write_pipeline
 
 from lumilab.errors import ConfigError, InputError
 from lumilab.pipeline.plan import plan
@@ -149,7 +149,7 @@ def test_two_runs_in_different_folders_have_equal_digests(finished: Path, tmp_pa
 
 def test_a_stage_that_fails_ends_the_run_with_its_exit_code_and_keeps_the_rest(copy: Path) -> None:
     (copy / "conversations.jsonl").write_text('{"messages": []}\n')
-    done = lumi("run", "recipe.yaml", "--out", "run", cwd=copy, check=3)
+    done = lumi_process("run", "recipe.yaml", "--out", "run", cwd=copy, check=3)
     assert "Traceback" not in done.stderr
     assert "conversations" in done.stderr
     recipe = load_recipe(str(copy / "recipe.yaml")).recipe
