@@ -24,7 +24,8 @@ from lumilab.interop.old_weights import inferred, recognised, to_ours, unwrapped
 from lumilab.interop.publish import publish_imported
 from lumilab.interop.read_hf import FoundModel
 from lumilab.model.layout import count_parameters, parameter_shapes
-from lumilab.recipe.described_model import fields_of
+from lumilab.recipe.described_model import fields_of, shape_of
+from lumilab.recipe.model import ModelConfig
 from lumilab.training.weights import load_tensors
 
 ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
@@ -58,9 +59,12 @@ def import_torch(
     beside = description or next((file.parent / name for name in DESCRIPTIONS if (file.parent / name).is_file()), None)
     if beside is not None:
         told = _read(beside) | told
-    fields = fields_of(told) | ({"heads": heads} if heads else {})
+    described = shape_of(told, str(beside or file))[0] if _by_hugging_face(told) else None
+    fields = (described.model_dump() if described else fields_of(told)) | ({"heads": heads} if heads else {})
     plain, style = recognised(unwrapped(tensors), str(file))
     config, size = inferred(plain, style, fields, str(file))
+    if described:
+        _check_described(config, described, str(file))
     ours = to_ours(plain, style, config)
     check_complete(ours, parameter_shapes(config, size), str(file))
     found = FoundModel(config, size, ours, (file, *([beside] if beside else [])))
@@ -140,6 +144,24 @@ def _parts(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]
     if not tensors:
         raise InputError("The file does not hold named weights", where=str(file), mend="give one with a state_dict.")
     return tensors, dict(told)
+
+
+def _by_hugging_face(told: Mapping[str, Any]) -> bool:
+    """Whether a description is Hugging Face's config.json, in which every field has a meaning that must be kept. Small
+    projects, too, have a `model_type`, with values of their own."""
+    return "model_type" in told and bool({"architectures", "transformers_version", "hidden_size"} & told.keys())
+
+
+def _check_described(config: ModelConfig, described: ModelConfig, where: str) -> None:
+    """Raises InputError where the weights are not those of the model that a config.json describes."""
+    for name in ("layers", "width", "heads", "kv_heads", "feed_forward", "norm", "qk_norm", "positions"):
+        if getattr(config, name) != getattr(described, name):
+            raise InputError(
+                f"The weights are not those of the model described: {name} is {getattr(config, name)} in them, and "
+                f"{getattr(described, name)} in the description",
+                where=where,
+                mend="give the description that belongs to them with --config.",
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from lumilab.errors import InputError
@@ -88,7 +89,8 @@ def inferred(tensors: Tensors, style: Style, told: Mapping[str, Any], where: str
     """
     shape = _gpt2_shape(tensors, style) if style in ("gpt2", "nanogpt") else _llama_shape(tensors, style)
     sizes = {name: shape.pop(name) for name in ("queries", "keys", "vocabulary_size")}
-    fields = shape | {name: value for name, value in told.items() if name not in shape or name in _CUSTOMS}
+    known = (*shape, "vocabulary_size")  # the embedding has as many rows as it has, whatever is told
+    fields = shape | {name: value for name, value in told.items() if name not in known or name in _CUSTOMS}
     if "head_dim" in shape:
         fields["heads"] = sizes["queries"] // shape["head_dim"]
     if "heads" not in fields:
@@ -101,8 +103,10 @@ def inferred(tensors: Tensors, style: Style, told: Mapping[str, Any], where: str
     fields["kv_heads"] = sizes["keys"] // max(fields["head_dim"], 1)
     try:
         return ModelConfig(**fields), sizes["vocabulary_size"]
-    except ValueError as error:
-        raise InputError(f"The sizes are those of no possible model: {error}", where=where) from None
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        key = ".".join(map(str, mistake["loc"]))
+        raise InputError(f"The sizes are those of no possible model: {key} {mistake['msg']}", where=where) from None
 
 
 _CUSTOMS = ("activation", "norm_epsilon", "rope_theta", "rope_scaling", "context")

@@ -120,7 +120,12 @@ class _Unsupported(Exception):
 def _qwen3(values: Mapping[str, Any]) -> tuple[ModelConfig, int | None]:
     if values.get("use_sliding_window"):
         raise _Unsupported("use_sliding_window is true")
-    defaults = {"head_dim": 128, "num_key_value_heads": 32, "intermediate_size": 22_016}
+    defaults = {
+        "head_dim": 128,
+        "num_key_value_heads": 32,
+        "intermediate_size": 22_016,
+        "max_position_embeddings": 32_768,
+    }
     return _llama_like(defaults | dict(values), qk_norm=True)
 
 

@@ -14,6 +14,7 @@ import torch
 from tiny_chat import publish_model, tiny_model
 from tiny_model import GPT2, LLAMA, QWEN3
 from torch import Tensor
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from lumilab.artifact import Artifact
 from lumilab.errors import ConfigError, DamageError, InputError
@@ -168,3 +169,52 @@ def test_what_is_no_checkpoint_says_so(tokenizer_artifact: Artifact, tmp_path: P
     published = publish_model(tmp_path / "there", tokenizer_artifact)
     with pytest.raises(ConfigError, match="something there already"):
         import_torch(whole, published.path, place, None, None)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])
+def test_an_old_folder_of_hugging_face_is_the_model_that_its_description_says(
+    family: str, tokenizer_artifact: Artifact, tmp_path: Path
+) -> None:
+    """pytorch_model.bin and config.json, as transformers wrote them before safetensors; the logits are its own."""
+    size = Tokenizer.load(tokenizer_artifact.path).vocabulary_size
+    options: dict[str, dict[str, Any]] = {
+        "llama": {"hidden_act": "gelu", "num_key_value_heads": 2}
+        | {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e6}},
+        "qwen3": {"num_key_value_heads": 1, "head_dim": 32, "tie_word_embeddings": True},
+        "gpt2": {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 300},
+    }
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+    sizes = {} if family == "gpt2" else sizes | {"max_position_embeddings": 300}
+    described = CONFIG_MAPPING[family](vocab_size=size, **sizes, **options[family])
+    torch.manual_seed(0)
+    theirs = AutoModelForCausalLM.from_config(described).eval()
+    folder = tmp_path / "old"
+    theirs.config.save_pretrained(folder)
+    torch.save(theirs.state_dict(), folder / "pytorch_model.bin")
+    artifact, lines = import_torch(folder, tmp_path / "new", tokenizer_artifact.path, None, None)
+    ids = torch.randint(0, size, (2, 40))
+    with torch.no_grad():
+        torch.testing.assert_close(load_model(artifact).model(ids), theirs(ids).logits, atol=1e-5, rtol=1e-5)
+    assert len(lines) == 1  # nothing had to be guessed
+
+
+def test_a_description_that_says_another_model_is_refused(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
+    torch.save(weights(tokenizer_artifact, LLAMA), tmp_path / "pytorch_model.bin")
+    described = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    for change, said in (
+        ({"model_type": "mistral", "sliding_window": 64}, "type mistral cannot be used"),
+        ({"model_type": "llama", "hidden_act": "silu", "hidden_size": 64}, "width is 48 in them, and 64 in the desc"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(described | {"vocab_size": 512} | change))
+        with pytest.raises(InputError, match=said):
+            import_torch(tmp_path, tmp_path / "new", tokenizer_artifact.path, None, None)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_vocabulary_that_is_told_does_no_harm(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
+    """nanoGPT's model_args have it, and so has every recipe."""
+    tensors = weights(tokenizer_artifact, LLAMA)
+    told = {"n_head": 4, "vocab_size": len(tensors["model.embed_tokens.weight"]), "block_size": LLAMA.context}
+    torch.save({"model": tensors, "model_args": told}, tmp_path / "ckpt.pt")
+    artifact, _ = import_torch(tmp_path / "ckpt.pt", tmp_path / "new", tokenizer_artifact.path, None, None)
+    same_logits(artifact, tensors, LLAMA)
