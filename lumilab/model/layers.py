@@ -46,6 +46,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, context: Context) -> Tenso
     """Attention of query [B, heads, T, head_dim] to key and value [B, kv_heads, S, head_dim] by the fastest way."""
     if context.causal and query.device.type == "cpu":
         return blockwise_causal_attention(query, key, value, context.documents)
+    groups = query.shape[1] // key.shape[1]
+    if query.is_cuda and context.mask is not None and groups > 1:
+        # Of PyTorch's fused kernels one knows no masks and the other no groups; all scores at once would be the rest.
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     return F.scaled_dot_product_attention(
         query,
         key,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
+import math
 import os
 import shutil
 import sys
@@ -21,7 +23,9 @@ from lumilab.recipe.training import TrainingConfig
 COMPILERS = ("c++", "g++", "clang++", "cl")
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "could not create a memory object", "bad_alloc")
 KEPT_ACTIVATIONS = 0.95  # share that a compiled step keeps on a CPU; the rest, cheap ones, is computed again
-WORTH_COMPILING = {"cpu": 1e13, "cuda": 1e16}  # operations: about a minute's work; compiling takes half a minute
+# Operations: about a minute's work, as compiling takes half a minute. Where torch.compile is new (mps) only when asked.
+WORTH_COMPILING = {"cpu": 1e13, "cuda": 1e16}
+TRITON_CAPABILITY = (7, 0)  # of a GPU: what Triton makes kernels for
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,18 @@ def resolve(config: TrainingConfig, work: float) -> Hardware:
         ResourceError: what was chosen by name is not there.
     """
     device = resolve_device(config.device)
+    if config.deterministic:
+        _let_cublas_repeat()
     dtype = resolve_dtype(config.dtype, device)
     reasons = []
     if dtype is torch.bfloat16 and not native_bfloat16(device):
         reasons.append("bfloat16 is emulated here, and slow")
     if dtype is torch.float16 and device.type == "cpu":
         reasons.append("float16 is slow on a CPU")
-    missing = missing_for_compile()
+    missing = missing_for_compile(device)
     if config.compile == "yes" and missing:
         raise ResourceError(f"compile is yes, but {missing}", mend="install it, or choose compile=auto or compile=no.")
-    if config.compile == "auto" and not missing and work < WORTH_COMPILING.get(device.type, 0.0):
+    if config.compile == "auto" and not missing and work < WORTH_COMPILING.get(device.type, math.inf):
         missing = "the run is too short to earn back the time of compiling"
     if config.compile == "auto" and missing:
         reasons.append(missing)
@@ -156,12 +162,21 @@ def cpp_compiler() -> str:
     return next((found for name in names if name and (found := shutil.which(name))), "")
 
 
-def missing_for_compile() -> str:
-    """What torch.compile would lack on this machine, in words; empty when nothing."""
+def missing_for_compile(device: torch.device | None = None) -> str:
+    """What torch.compile would lack on this machine, in words; empty when nothing.
+
+    Args:
+        device: to compile for; None for the CPU.
+    """
     if not cpp_compiler():
         return "there is no C++ compiler"
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         return "Python's header files are not installed"
+    if device is not None and device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            return "Triton, which torch.compile needs for GPUs, is not installed"
+        if torch.cuda.get_device_capability(device) < TRITON_CAPABILITY:
+            return "this GPU is too old for Triton, which torch.compile needs"
     return ""
 
 
@@ -178,7 +193,7 @@ def repeatable(device: torch.device, wanted: bool = False) -> Iterator[None]:
     settings: Any = torch.utils.deterministic
     before, fills = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
     if wanted and device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it (its manual, 2.1.4)
+        _let_cublas_repeat()
     _be_repeatable(before or wanted or device.type == "cpu")
     settings.fill_uninitialized_memory = False  # a debugging aid that costs a pass over all memory
     try:
@@ -186,6 +201,12 @@ def repeatable(device: torch.device, wanted: bool = False) -> Iterator[None]:
     finally:
         _be_repeatable(before)
         settings.fill_uninitialized_memory = fills
+
+
+def _let_cublas_repeat() -> None:
+    """What cuBLAS needs to give the same bits each time (its manual, 2.1.4). PyTorch looks at the first product of the
+    process and never again, so it comes before that."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def _be_repeatable(on: bool) -> None:

@@ -88,7 +88,8 @@ def train(
             if progress.step == 0 and progress != saved:
                 states.save(learner, progress, saver)  # the weights it began with may turn out to be the best
                 saved = progress
-            while not (run.done(progress) or devices.stopped(context.stop, limit.reached)):
+            first = progress.step  # one step at least, so that whoever runs again and again gets to the end
+            while not (run.done(progress) or devices.stopped(context.stop, limit.reached and progress.step > first)):
                 progress = run.step(progress)
                 saver.check()
                 task.advance(1, **run.meter.facts())

@@ -24,7 +24,6 @@ from lumilab.training.parallel import LossFunction
 from lumilab.training.randomness import undisturbed
 
 USED = 0.9  # share of the memory that may be taken
-STATE_COPIES = 2  # of the parameters, that an optimizer keeps from its first step on (AdamW's two means)
 
 
 def largest_micro_batch(learner: Learner, loss_of: LossFunction, batch: Batch) -> int:
@@ -39,9 +38,7 @@ def largest_micro_batch(learner: Learner, loss_of: LossFunction, batch: Batch) -
         RuntimeError, MemoryError: not even one window fits; as the device says it.
     """
     device = next(learner.model.parameters()).device
-    trained = (parameter for parameter in learner.model.parameters() if parameter.requires_grad)
-    to_come = STATE_COPIES * sum(parameter.nbytes for parameter in trained)
-    room = USED * most_memory(device) - to_come
+    room = USED * most_memory(device)  # the optimizer's state is there already
     sizes = [rows for rows in range(1, len(batch.ids) + 1) if len(batch.ids) % rows == 0]
     best, too_many = 0, len(batch.ids) + 1
     taken: dict[int, int] = {}

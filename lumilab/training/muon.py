@@ -40,8 +40,8 @@ def orthogonalise(matrices: Tensor, dtype: torch.dtype) -> Tensor:
             processor without bfloat16 instructions is thirty times slower at it than at float32.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = (matrices.mT if tall else matrices).to(dtype)
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) * SAFETY + 1e-7)
+    x = matrices.mT if tall else matrices
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) * SAFETY + 1e-7)).to(dtype)  # float16 holds no unscaled gradient
     for a, b, c in POLYNOMIALS:
         square = x @ x.mT
         x = a * x + torch.baddbmm(b * square, square, square, beta=1, alpha=c) @ x
@@ -77,6 +77,9 @@ class Muon(torch.optim.Optimizer):
         super().__init__(list(parameters), {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay})
         self._dtype = dtype
         self.found_inf: Tensor | None = None
+        for group in self.param_groups:  # before the first step: a state may be saved before it, too
+            for parameter in group["params"]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter, requires_grad=False)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -96,16 +99,14 @@ class Muon(torch.optim.Optimizer):
         """The orthogonalised matrices; where ranks hold rows of them (those of `like`), each is done by one rank."""
         if not is_sharded(like):
             return orthogonalise(ahead, self._dtype)
-        # In the products' own type from here on: half the traffic in bfloat16, and the same result.
-        return by_owners(ahead.to(self._dtype), like.shape[0], partial(orthogonalise, dtype=self._dtype))
+        # In bfloat16 for products in it: half the traffic. Float16 has not the range for what is not normalised yet.
+        carried = ahead.to(torch.bfloat16) if self._dtype is torch.bfloat16 else ahead
+        return by_owners(carried, like.shape[0], partial(orthogonalise, dtype=self._dtype))
 
     def _look_ahead(self, parameter: Tensor, momentum: float, used: float | Tensor) -> Tensor:
         """Updates a parameter's momentum and returns it moved one gradient further."""
         assert parameter.grad is not None
-        state = self.state[parameter]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(parameter.grad)
-        gradient, mean = rows_here(parameter.grad), rows_here(state["momentum"])
+        gradient, mean = rows_here(parameter.grad), rows_here(self.state[parameter]["momentum"])
         if isinstance(used, Tensor):
             gradient = gradient.where(used > 0, 0.0)  # what is not finite stays so when it is multiplied by 0
         mean.lerp_(gradient, (1 - momentum) * used)

@@ -106,7 +106,7 @@ class TrainingOptimizer:
         for key, value in tensors.items():
             name, _, quantity = key.rpartition(":")
             by_parameter[name][quantity] = value
-        if by_parameter and set(by_parameter) != set(self.names.values()):
+        if set(by_parameter) != set(self.names.values()):
             odd = sorted(set(by_parameter) ^ set(self.names.values()))
             raise MismatchError(
                 f"The optimizer's state is of another model: {odd[0]} is on one side only",
@@ -114,11 +114,10 @@ class TrainingOptimizer:
             )
         for part in self.parts:
             for parameter in _parameters(part):
-                state = by_parameter.get(self.names[parameter], {})
                 # AdamW counts its steps on the CPU unless fused on a GPU, where the count is beside the parameter.
                 part.state[parameter] = {
                     quantity: value.to(parameter.device if value.ndim or _counts_on_device(parameter) else "cpu")
-                    for quantity, value in state.items()
+                    for quantity, value in by_parameter[self.names[parameter]].items()
                 }
 
 

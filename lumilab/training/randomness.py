@@ -28,6 +28,7 @@ def random_state() -> dict[str, Any]:
         "numpy": [name, np.asarray(keys).tolist(), position, has_gauss, cached],
         "torch": _to_text(torch.get_rng_state()),
         "cuda": [_to_text(state) for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
+        "mps": _to_text(torch.mps.get_rng_state()) if torch.backends.mps.is_available() else "",
     }
 
 
@@ -39,6 +40,8 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(_to_tensor(state["torch"]))
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([_to_tensor(item) for item in state["cuda"]])
+    if torch.backends.mps.is_available() and state.get("mps"):
+        torch.mps.set_rng_state(_to_tensor(state["mps"]))
 
 
 def _to_text(state: torch.Tensor) -> str:

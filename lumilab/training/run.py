@@ -75,7 +75,7 @@ class Run:
 
     def __post_init__(self) -> None:
         config = self.config
-        self.rows = config.batch_size
+        self.rows = -(-config.batch_size // self.devices.count)  # all that this rank has; validation takes as many
         if isinstance(config.micro_batch_size, int):
             self.rows = config.micro_batch_size
         self.validate_every = steps_between(config, self.objective.epoch_steps)

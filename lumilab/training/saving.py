@@ -95,7 +95,8 @@ class Saver:
             there = kept.get(name)
             if there is None or there.shape != tensor.shape:
                 kept[name] = torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda)
-            kept[name].copy_(tensor, non_blocking=True)
+            # Only CUDA is waited for below: what another device copies must be there when this returns.
+            kept[name].copy_(tensor, non_blocking=tensor.is_cuda)
         if any(tensor.is_cuda for tensor in pieces.tensors.values()):
             torch.cuda.synchronize()
         return Pieces({name: kept[name] for name in pieces.tensors}, pieces.rows)

@@ -189,7 +189,7 @@ class StateFolder:
         return artifact
 
     def _damage(self, path: Path, what: str) -> DamageError:
-        older = [step for step in self._steps() if _name(step) < path.name]
+        older = [step for step in self._steps() if step < _step(path)]
         setting = f"{self.config.get('stage', 'pretrain')}.go_back=true"
         instead = (
             f"run again with {setting} to go on from {_name(max(older))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ import torch
 from lumilab.errors import ResourceError
 from lumilab.recipe.training import TrainingConfig
 from lumilab.training import hardware
-from lumilab.training.hardware import Hardware, cpp_compiler, repeatable, resolve, resolve_device, resolve_dtype
+from lumilab.training.hardware import (
+    Hardware,
+    cpp_compiler,
+    missing_for_compile,
+    repeatable,
+    resolve,
+    resolve_device,
+    resolve_dtype,
+)
 
 MUCH, LITTLE = 1e18, 1e9
 CPU = torch.device("cpu")
@@ -80,11 +89,43 @@ def test_pythons_headers_are_needed_too(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_auto_compiles_only_what_earns_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "missing_for_compile", lambda: "")
+    monkeypatch.setattr(hardware, "missing_for_compile", lambda device: "")
     assert resolve(settings(), MUCH).compiled
     short = resolve(settings(), LITTLE)
     assert not short.compiled and "too short" in short.describe()
     assert resolve(settings(compile="yes"), LITTLE).compiled
+
+
+def test_where_compiling_is_young_it_is_done_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "missing_for_compile", lambda device: "")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert not resolve(settings(device="mps"), MUCH).compiled
+    assert resolve(settings(device="mps", compile="yes"), MUCH).compiled
+
+
+def test_a_gpu_is_compiled_for_where_triton_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    if missing_for_compile():
+        pytest.skip(missing_for_compile())
+    monkeypatch.setattr(hardware.importlib.util, "find_spec", lambda name: None)
+    assert "Triton" in missing_for_compile(torch.device("cuda"))
+    monkeypatch.setattr(hardware.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
+    assert "too old for Triton" in missing_for_compile(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert not missing_for_compile(torch.device("cuda"))
+
+
+def test_cublas_is_told_before_the_first_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    monkeypatch.setenv(name, "")  # so that what the test leaves is taken away
+    monkeypatch.delenv(name)
+
+    def resolve_dtype(*_: object) -> torch.dtype:
+        assert os.environ[name] == ":4096:8"
+        return torch.float32
+
+    monkeypatch.setattr(hardware, "resolve_dtype", resolve_dtype)
+    resolve(settings(deterministic=True), LITTLE)
 
 
 def test_one_line_says_all() -> None:

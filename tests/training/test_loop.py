@@ -206,6 +206,7 @@ def test_a_time_limit_saves_and_asks_to_be_run_again(tmp_path: Path, whole: tupl
     with pytest.raises(TimeLimitReached) as stopped:
         run(tmp_path, config)
     assert stopped.value.exit_code == 75 and "time limit of 0s" in str(stopped.value)
+    assert (tmp_path / "latest").read_text() == "step_000001\n"  # a retry loop gets to the end
     slow = Counting(on_batch=lambda step: time.sleep(0.2 if step == 3 else 0))
     with pytest.raises(TimeLimitReached):
         run(tmp_path, changed(time_limit="0.2s"), objective=slow)
@@ -240,6 +241,15 @@ def test_the_best_state_is_the_one_with_the_lowest_validation_loss(tmp_path: Pat
     assert (tmp_path / "best").read_text() == f"step_{best:06d}\n"
     assert (tmp_path / f"step_{best:06d}" / "manifest.json").exists()
     assert progress.validation_loss == losses[10]
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_the_first_weights_may_be_the_best(tmp_path: Path, name: str) -> None:
+    optimizer = {"name": name, "learning_rate": 0.5, "matrix_learning_rate": 5.0}  # it only gets worse
+    config = changed(steps=3, validate_first=True, validate_every=1, publish="best", optimizer=optimizer)
+    weights, progress, _ = run(tmp_path, config)
+    assert progress.best_step == 0
+    assert same(weights, dict(fresh_model().state_dict()))
 
 
 def test_validation_is_the_mean_over_trained_tokens(tmp_path: Path) -> None:

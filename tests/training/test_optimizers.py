@@ -120,6 +120,26 @@ def test_muon_multiplies_in_the_asked_arithmetic_only(dtype: torch.dtype) -> Non
     assert (torch.bfloat16 in seen.dtypes) == (dtype is torch.bfloat16)
 
 
+def test_float16_products_do_not_lose_small_gradients() -> None:
+    gradient = torch.randn(1, 32, 64, generator=torch.Generator().manual_seed(1)) * 1e-8
+    exact, half = orthogonalise(gradient, torch.float32), orthogonalise(gradient, torch.float16).float()
+    assert torch.cosine_similarity(exact.flatten(), half.flatten(), dim=0) > 0.99
+
+
+@pytest.mark.parametrize("config", [ADAMW, MUON], ids=["adamw", "muon"])
+def test_a_state_from_before_the_first_step_is_one(config: OptimizerConfig) -> None:
+    optimizer = TrainingOptimizer(fresh_model(), config, torch.float32)
+    saved = optimizer.state_dict()
+    assert all(not tensor.any() for tensor in saved.values())
+    model = fresh_model()
+    restored = TrainingOptimizer(model, config, torch.float32)
+    step(model, restored, 0)
+    restored.load_state_dict(saved)
+    assert {name: tensor.tolist() for name, tensor in restored.state_dict().items()} == {
+        name: tensor.tolist() for name, tensor in saved.items()
+    }
+
+
 @pytest.mark.parametrize("config", [ADAMW, MUON], ids=["adamw", "muon"])
 def test_a_restored_optimizer_goes_on_bit_for_bit(config: OptimizerConfig) -> None:
     model = fresh_model()
