@@ -10,7 +10,7 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,10 @@ class Hardware:
         torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())  # tells the compiler, too
         compiled = torch.compile(function, dynamic=False)
         return _keeping_less(compiled) if self.device.type == "cpu" else compiled
+
+    def not_compiling(self) -> AbstractContextManager[object]:
+        """What is compiled already runs as it is written in the block."""
+        return torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
 
 
 def _keeping_less(compiled: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,52 +8,65 @@ does say it, the size is given up.
 The passes are not compiled: a compiled one takes less memory, so that what fits here fits there, and compiling each
 size would take longer than all else. A step's result depends on the size only by rounding. It is part of the saved
 state, so a run that goes on uses it again.
+
+Several ranks try the same sizes at the same time and go by the one with the least room: under FSDP2 a pass takes all
+of them. There a rank cannot give a size up alone, so one that runs out of memory ends the training.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 
+from lumilab.training.devices import ALONE, Devices
 from lumilab.training.hardware import out_of_memory
 from lumilab.training.learner import Learner
 from lumilab.training.memory import most_memory, peak_watched
 from lumilab.training.objective import Batch
-from lumilab.training.parallel import LossFunction
 from lumilab.training.randomness import undisturbed
 
 USED = 0.9  # share of the memory that may be taken
 
 
-def largest_micro_batch(learner: Learner, loss_of: LossFunction, batch: Batch) -> int:
-    """How many of the batch's rows to train on at once.
+def largest_micro_batch(
+    learner: Learner, loss_of: Callable[[Batch], Tensor], batch: Batch, devices: Devices = ALONE, *, apart: bool = True
+) -> int:
+    """How many of the batch's rows to train on at once; the same in all ranks.
 
     Args:
         learner: that has not taken a step yet; it is left as it was.
         loss_of: gives the summed loss of a batch, not compiled.
-        batch: of some step.
+        batch: this rank's rows of some step.
+        devices: the ranks.
+        apart: whether a rank's pass is its own, and may fail without the others.
 
     Raises:
         RuntimeError, MemoryError: not even one window fits; as the device says it.
     """
     device = next(learner.model.parameters()).device
-    room = USED * most_memory(device)  # the optimizer's state is there already
-    sizes = [rows for rows in range(1, len(batch.ids) + 1) if len(batch.ids) % rows == 0]
-    best, too_many = 0, len(batch.ids) + 1
+    room = USED * devices.lowest(most_memory(device))  # the optimizer's state is there already
+    rows = devices.lowest(len(batch.ids))
+    sizes = [size for size in range(1, rows + 1) if rows % size == 0]
+    best, too_many = 0, rows + 1
     taken: dict[int, int] = {}
     with undisturbed():
         while size := _next_size(sizes, best, too_many, taken, room):
+            peak = -1
             try:
-                taken[size] = _peak_of_passes(learner, loss_of, batch, size)
-                best = size
+                peak = _peak_of_passes(learner, loss_of, batch, size)
             except (MemoryError, RuntimeError) as error:
-                if not best or not out_of_memory(error):
+                if not (best and apart and out_of_memory(error)):
                     raise
-                too_many = size
             finally:
                 if device.type == "cuda":
                     torch.cuda.empty_cache()
+            if devices.lowest(peak) < 0:
+                too_many = size
+            else:
+                best, taken[size] = size, -devices.lowest(-peak)
         learner.optimizer.zero_grad()
     return best
 
@@ -78,11 +91,11 @@ def _expected(size: int, taken: dict[int, int]) -> float:
     return peak + slope * (size - largest)
 
 
-def _peak_of_passes(learner: Learner, loss_of: LossFunction, batch: Batch, rows: int) -> int:
+def _peak_of_passes(learner: Learner, loss_of: Callable[[Batch], Tensor], batch: Batch, rows: int) -> int:
     """The most memory taken by two passes: in the second the gradients of the first are there."""
     device = next(learner.model.parameters()).device
     with peak_watched(device) as peak:
         part = next(batch.split(rows)).to(device)
         for _ in range(2):
-            torch.autograd.backward(loss_of(learner.model, part).flatten()[0])
+            torch.autograd.backward(loss_of(part).flatten()[0])
         return peak()

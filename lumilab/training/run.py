@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -97,16 +98,14 @@ class Run:
         if self.config.micro_batch_size != "auto":
             return progress
         if progress.micro_batch is None:
-            if self.loss_of.kind == "fsdp":
-                raise ConfigError(
-                    "micro_batch_size is auto, but under FSDP2 no process can try a size by itself",
-                    mend="set micro_batch_size to a number, or parallel to ddp.",
-                )
             batch = self.objective.batch(progress.step)
-            largest = largest_micro_batch(self.learner, self.objective.loss, batch)
-            progress = replace(progress, micro_batch=self.devices.lowest(largest))
-            found = f"{progress.micro_batch} of {self.config.batch_size} windows fit into memory at once"
-            self.context.report.say(f"  {found} (micro_batch_size)")
+            apart = self.loss_of.kind != "fsdp"  # there a pass gathers weights from all ranks
+            passes = partial(self.objective.loss, self.learner.model) if apart else self.loss_of
+            with self.hardware.not_compiling():
+                found = largest_micro_batch(self.learner, passes, batch, self.devices, apart=apart)
+            progress = replace(progress, micro_batch=found)
+            told = f"{found} of {len(batch.ids)} windows fit into memory at once"
+            self.context.report.say(f"  {told} (micro_batch_size)")
         self.rows = progress.micro_batch or self.rows
         return progress
 

@@ -242,14 +242,14 @@ def test_a_spike_is_skipped_and_counted_and_left_alone_where_that_is_asked_for(
 
 
 def test_micro_batches_that_are_found_are_kept_with_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "largest_micro_batch", lambda learner, loss_of, batch: 2)
+    monkeypatch.setattr(running, "largest_micro_batch", lambda *_, **__: 2)
     config = changed(micro_batch_size="auto")
     weights, progress, said = run(tmp_path / "whole", config)
     assert progress.micro_batch == 2 and "2 of 4 windows fit into memory at once" in said
     assert same(weights, run(tmp_path / "given", changed(micro_batch_size=2))[0])
     with pytest.raises(Interrupted):
         run(tmp_path / "stopped", config, stop_at=5)
-    monkeypatch.setattr(running, "largest_micro_batch", lambda *more: pytest.fail("it is known from before"))
+    monkeypatch.setattr(running, "largest_micro_batch", lambda *_, **__: pytest.fail("it is known from before"))
     assert same(run(tmp_path / "stopped", config)[0], weights)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_the_size_found_is_the_largest_that_fits(learner: Learner, batch: int, r
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(micro_batches, "_peak_of_passes", peak)
         patch.setattr(micro_batches, "most_memory", lambda device: int((base + room) / 0.9 * GIGABYTE) + 2**24)
-        found = largest_micro_batch(learner, summed_cross_entropy, Batch(rows, rows))
+        found = largest_micro_batch(learner, partial(summed_cross_entropy, learner.model), Batch(rows, rows))
     fitting = [size for size in range(1, batch + 1) if batch % size == 0 and size <= room]
     first = [size for size in range(1, batch + 1) if batch % size == 0][:2]  # tried before anything is known
     assert found == max(fitting + [size for size in first if base + size <= room + 20])
@@ -89,7 +90,7 @@ def test_passes_leave_the_learner_as_it_was() -> None:
     learner = Learner(fresh_model(), CONFIG, torch.float32)
     before = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
     state = torch.get_rng_state()
-    assert largest_micro_batch(learner, summed_cross_entropy, Counting(rows=6).batch(0)) == 6
+    assert largest_micro_batch(learner, partial(summed_cross_entropy, learner.model), Counting(rows=6).batch(0)) == 6
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(tensor, before[name]) for name, tensor in learner.model.state_dict().items())
     assert all(parameter.grad is None for parameter in learner.model.parameters())

@@ -89,6 +89,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
         task(folder / "muon", config=MUON),
         task(folder / "adamw-ddp-2", 2),
         task(folder / "muon-fsdp-2", 2, "fsdp", config=MUON),
+        task(folder / "muon-auto-2", 2, "fsdp", config=MUON | {"micro_batch_size": "auto"}),
         task(folder / "killed", 2, kill_at=4),
         task(folder / "stopped", 2, "fsdp", stop_at=2, config=SMALL),
         task(folder / "restarted", 2, copy_of=str(folder / "killed")),
@@ -98,10 +99,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("name", "one"), [("adamw-ddp-2", "adamw"), ("muon-fsdp-2", "muon")])
+@pytest.mark.parametrize(("name", "one"), [("adamw-ddp-2", "adamw"), ("muon-fsdp-2", "muon"), ("muon-auto-2", "muon")])
 def test_ranks_train_as_one_process_does(done: Path, name: str, one: str) -> None:
     """Though one rank's rows have far fewer trained tokens than the other's."""
     assert_as_one(done / name, done / one)
+
+
+def test_ranks_find_the_size_of_their_passes_together(done: Path) -> None:
+    assert "3 of 3 windows fit into memory at once" in (done / "muon-auto-2" / "said.txt").read_text()
 
 
 def test_the_first_rank_tells_and_saves_for_all(done: Path) -> None:
