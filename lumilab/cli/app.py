@@ -42,8 +42,21 @@ from lumilab.work.terminal import show_what_can_be_shown
 
 EPILOG = (
     "Exit codes: 0 done, 2 usage or recipe, 3 bad input, 4 mismatch or damage, 5 resources, 6 worse than before, "
-    "130/143 stopped."
+    "75 time limit, 130/143 stopped."
 )
+
+ELSEWHERE = {
+    "train": "run RECIPE --until pretrain",
+    "pretrain": "run RECIPE --until pretrain",
+    "download": "corpus download",
+    "tokenize": "run RECIPE --until dataset",
+    "finetune": "sft",
+    "dpo": "preference",
+    "evaluate": "eval",
+    "server": "serve",
+    "convert": "export",
+}
+"""What other tools call our commands."""
 
 app = typer.Typer(
     name="lumi",
@@ -109,6 +122,9 @@ def main() -> None:
             raise KeyboardInterrupt from None
         except typer.TyperException as error:
             context = getattr(error, "ctx", None)  # a usage error knows which command was meant
+            meant = ELSEWHERE.get(next((word for word in arguments if not word.startswith("-")), ""))
             hint = f"see `{context.command_path} --help`." if context else None
+            if meant and "No such command" in error.format_message():
+                hint = f"that is `lumi {meant}` here."
             raise ConfigError(error.format_message(), where="command line", mend=hint) from None
     sys.exit(code if isinstance(code, int) else 0)

@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from lumilab.cli.options import Overrides, RecipeReference, load
+from lumilab.cli.options import Overrides, RecipeReference, derived_from, load
 
 app = typer.Typer(help="Show, explain and list recipes.", no_args_is_help=False, rich_markup_mode=None)
 
@@ -59,10 +59,9 @@ def depth(
 ) -> None:
     """Print what `lumi run RECIPE --depth DEPTH` would set, and how each value came about."""
     from lumilab.model.layout import count_parameters
-    from lumilab.recipe.depth import derive
 
-    plain, deep = load(recipe, None).recipe, load(recipe, None, depth=layers).recipe
-    rows = derive(layers, plain.tokenizer.vocabulary_size, plain.dataset.window)
+    deep = load(recipe, None, depth=layers).recipe
+    rows = derived_from(recipe, [], layers)
     widest = max(len(f"{row.key} = {row.value}") for row in rows)
     for row in rows:
         typer.echo(f"{f'{row.key} = {row.value}'.ljust(widest)}  {row.reason}")

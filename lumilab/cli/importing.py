@@ -36,6 +36,7 @@ def hf(
     report = Reporter()
     folder = Path(source)
     if not folder.is_dir():
+        report.say(f"There is no folder {source} here, so the hub is asked for it.", style="dim")
         with stopping_on_signals() as stop:
             folder = fetch_model(source, revision, WorkContext(report, stop))
     artifact, proof = import_hf(folder, out, tokenizer, unverified=unverified)

@@ -9,7 +9,7 @@ import typer
 
 from lumilab.errors import ConfigError
 from lumilab.recipe import LoadedRecipe, load_recipe
-from lumilab.recipe.depth import as_words, derive
+from lumilab.recipe.depth import Derived, as_words, derive
 
 RecipeReference = Annotated[str, typer.Argument(help="A recipe file (.yaml) or a preset's name.", metavar="RECIPE")]
 Overrides = Annotated[
@@ -49,6 +49,7 @@ Quantize = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")]
 
+SHAPING = ("model.activation=", "model.context=")  # what a depth builds on, and does not decide
 TRIAL = (
     "corpus.limit=2000",
     "tokenizer.vocabulary_size=2048",
@@ -69,13 +70,20 @@ def load(reference: str, overrides: list[str] | None, *, trial: bool = False, de
     """
     words = list(overrides or [])
     if depth is not None:
-        recipe = load_recipe(reference, words).recipe
-        words = [*as_words(derive(depth, recipe.tokenizer.vocabulary_size, recipe.dataset.window)), *words]
+        words = [*as_words(derived_from(reference, words, depth)), *words]
     if trial:
         name = load_recipe(reference, words).recipe.name
         has_chat = load_recipe(reference, words).recipe.conversations is not None
         words = [*TRIAL, *(["conversations.limit=1000"] if has_chat else []), *words, f"name={name}-test"]
     return load_recipe(reference, words)
+
+
+def derived_from(reference: str, words: list[str], depth: int) -> list[Derived]:
+    """What follows from a depth for a recipe with values given on the command line. Those of the size and the training
+    are left out here: they may go with what follows from the depth only."""
+    given = [word for word in words if not word.startswith(("model.", "pretrain.")) or word.startswith(SHAPING)]
+    recipe = load_recipe(reference, given).recipe
+    return derive(depth, recipe.tokenizer.vocabulary_size, recipe.dataset.window, gated=recipe.model.gated)
 
 
 def run_folder(loaded: LoadedRecipe, out: Path | None) -> Path:

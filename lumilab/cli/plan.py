@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lumilab.cli.options import Out, Overrides, RecipeReference, Trial, load, run_folder
+from lumilab.cli.options import Depth, Out, Overrides, RecipeReference, Trial, load, run_folder
 from lumilab.work.context import WorkContext
 from lumilab.work.progress import Reporter, format_bytes, format_count, format_seconds
 from lumilab.work.stopping import stopping_on_signals
@@ -37,11 +37,12 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     out: Out = None,
     test: Trial = False,
+    depth: Depth = None,
 ) -> None:
     """Tell what pretraining takes: parameters, tokens, operations, memory, time, cost, disk."""
     from lumilab.pipeline import forecast as forecasting
 
-    loaded = load(recipe, overrides, trial=test)
+    loaded = load(recipe, overrides, trial=test, depth=depth)
     terms = forecasting.Terms(devices, price, tokens_per_second, probe)
     report = Reporter(Console(stderr=True, highlight=False, soft_wrap=True)) if as_json else Reporter()
     folder = run_folder(loaded, out)

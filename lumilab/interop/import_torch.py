@@ -169,5 +169,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_bytes())
     except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"The description of the model cannot be read: {error}", where=str(path)) from None
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else error
+        raise InputError(
+            f"The description of the model cannot be read: {why}",
+            where=str(path),
+            mend="give a JSON or YAML file, or a recipe's; `lumi config show PRESET > FILE` writes a preset's.",
+        ) from None
     return dict(value) if isinstance(value, Mapping) else {}

@@ -34,6 +34,7 @@ from lumilab.training.cost import (
 from lumilab.training.footprint import Footprint, Setup, Strategy, footprint
 from lumilab.training.hardware import resolve_device, resolve_dtype
 from lumilab.training.memory import most_memory
+from lumilab.training.micro_batches import USED
 from lumilab.training.probe import Probe, measure
 from lumilab.work.context import WorkContext
 
@@ -240,22 +241,44 @@ def _strategies(terms: Terms) -> list[Strategy]:
 def _footprint(
     recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy, windows: int | None = None
 ) -> Footprint:
-    training = recipe.pretrain
-    element, on_cpu = _arithmetic(training)
-    here = training.batch_size // devices
-    rows = min(training.micro_batch_size, here) if isinstance(training.micro_batch_size, int) else here
-    return footprint(
-        Setup(
-            model=recipe.model,
-            vocabulary_size=vocabulary,
-            window=recipe.dataset.window,
-            training=training,
-            rows=min(rows, windows) if windows else rows,
-            element=element,
-            on_cpu=on_cpu,
-            devices=devices,
-            strategy=strategy,
-        )
+    """With at most so many windows at once, where that is said; else with what the recipe means."""
+    here = max(1, recipe.pretrain.batch_size // devices)
+    most = recipe.pretrain.micro_batch_size
+    rows = min(most, here) if isinstance(most, int) else here
+
+    def with_rows(rows: int) -> Footprint:
+        return footprint(_setup(recipe, vocabulary, devices, strategy, rows))
+
+    if windows is not None:
+        return with_rows(min(rows, windows))
+    if most != "auto":
+        return with_rows(rows)
+    room = _room(recipe.pretrain)
+    sizes = [size for size in range(here, 0, -1) if here % size == 0]
+    fitting = (found for size in sizes if (found := with_rows(size)).peak * HIDDEN <= room)
+    return next(fitting, None) or with_rows(1)
+
+
+def _room(training: TrainingConfig) -> float:
+    """Bytes that training may take on the recipe's device, if it is here."""
+    try:
+        return USED * most_memory(resolve_device(training.device))
+    except ResourceError:
+        return 0.0
+
+
+def _setup(recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy, rows: int) -> Setup:
+    element, on_cpu = _arithmetic(recipe.pretrain)
+    return Setup(
+        model=recipe.model,
+        vocabulary_size=vocabulary,
+        window=recipe.dataset.window,
+        training=recipe.pretrain,
+        rows=rows,
+        element=element,
+        on_cpu=on_cpu,
+        devices=devices,
+        strategy=strategy,
     )
 
 

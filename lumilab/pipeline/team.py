@@ -24,7 +24,7 @@ import torch.distributed as dist
 from rich.console import Console
 
 from lumilab.artifact import Artifact
-from lumilab.errors import Interrupted
+from lumilab.errors import ConfigError, Interrupted
 from lumilab.pipeline.run import work_in_subprocess
 from lumilab.pipeline.stages import STAGES, Job
 from lumilab.pipeline.worker import WorkOrder, build
@@ -85,8 +85,8 @@ class Team:
                     inputs = {name: Artifact.open(Path(path)) for name, path in order.inputs.items()}
                     recipe = Recipe.model_validate(order.recipe)
                     _stage(order).build(Job(recipe, inputs, Path(order.target), quiet, order.raw))
-            except Interrupted as stopped:
-                sys.exit(stopped.exit_code)  # the first rank tells the person
+            except (Interrupted, ConfigError) as told:
+                sys.exit(told.exit_code)  # the first rank tells the person, who asked for the same in all of them
         sys.exit(message["exit_code"])
 
     def _begin(self, order: WorkOrder) -> None:

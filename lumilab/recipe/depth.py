@@ -29,15 +29,16 @@ class Derived:
     reason: str
 
 
-def derive(depth: int, vocabulary_size: int, window: int) -> list[Derived]:
+def derive(depth: int, vocabulary_size: int, window: int, *, gated: bool = True) -> list[Derived]:
     """The settings of a recipe that follow from the depth.
 
     Args:
         depth: number of layers, at least 1.
         vocabulary_size: number of token ids.
         window: tokens in each training window.
+        gated: whether the feed-forward layers have three matrices, as with SwiGLU, or two.
     """
-    return [*_shape(depth), *_training(depth, vocabulary_size, window)]
+    return [*_shape(depth, gated), *_training(depth, vocabulary_size, window, gated)]
 
 
 def as_words(derived: list[Derived]) -> list[str]:
@@ -45,36 +46,37 @@ def as_words(derived: list[Derived]) -> list[str]:
     return [f"{setting.key}={setting.value}" for setting in derived]
 
 
-def working_parameters(depth: int, vocabulary_size: int) -> int:
+def working_parameters(depth: int, vocabulary_size: int, *, gated: bool = True) -> int:
     """Parameters that are multiplied for each token: the blocks' matrices and the output layer (tied or not)."""
-    width, inner = _width(depth), _inner(_width(depth))
-    return depth * (4 * width * width + 3 * width * inner) + vocabulary_size * width
+    width = _width(depth)
+    return depth * (4 * width * width + (3 if gated else 2) * width * _inner(width, gated)) + vocabulary_size * width
 
 
 def _width(depth: int) -> int:
     return math.ceil(depth * WIDTH_PER_LAYER / HEAD_DIM) * HEAD_DIM
 
 
-def _inner(width: int) -> int:
-    return math.ceil(8 * width / 3 / HEAD_DIM) * HEAD_DIM
+def _inner(width: int, gated: bool) -> int:
+    return math.ceil(8 * width / 3 / HEAD_DIM) * HEAD_DIM if gated else 4 * width
 
 
-def _shape(depth: int) -> list[Derived]:
+def _shape(depth: int, gated: bool) -> list[Derived]:
     width = _width(depth)
-    heads, inner = width // HEAD_DIM, _inner(width)
+    heads, inner = width // HEAD_DIM, _inner(width, gated)
+    third = f"8/3 x {width}, as the gate's third matrix wants, in steps of {HEAD_DIM}"
     return [
         Derived("model.layers", depth, "the dial"),
         Derived("model.width", width, f"{WIDTH_PER_LAYER} x {depth}, rounded up to whole heads"),
-        Derived("model.head_dim", HEAD_DIM, "what readers of GGUF take Qwen3's heads to be"),
+        Derived("model.head_dim", HEAD_DIM, "nanochat's, and what readers of GGUF take Qwen3's heads to be"),
         Derived("model.heads", heads, f"{width} / {HEAD_DIM}"),
         Derived("model.kv_heads", heads, "one for each query head: at this size the cache is small"),
-        Derived("model.feed_forward", inner, f"8/3 x {width}, as SwiGLU's third matrix wants, in steps of {HEAD_DIM}"),
+        Derived("model.feed_forward", inner, third if gated else f"4 x {width}, as is usual without a gate"),
     ]
 
 
-def _training(depth: int, vocabulary_size: int, window: int) -> list[Derived]:
-    working = working_parameters(depth, vocabulary_size)
-    scale = working / working_parameters(REFERENCE_DEPTH, vocabulary_size)
+def _training(depth: int, vocabulary_size: int, window: int, gated: bool) -> list[Derived]:
+    working = working_parameters(depth, vocabulary_size, gated=gated)
+    scale = working / working_parameters(REFERENCE_DEPTH, vocabulary_size, gated=gated)
     tokens = TOKENS_PER_PARAMETER * working
     best_batch = REFERENCE_BATCH * scale**BATCH_EXPONENT
     batch = max(1, 2 ** round(math.log2(best_batch)) // window)
@@ -88,6 +90,7 @@ def _training(depth: int, vocabulary_size: int, window: int) -> list[Derived]:
             f"{batch * window:,} tokens: 2^19 x {scale:.3g}^{BATCH_EXPONENT} = {best_batch:,.0f}, to a power of two "
             f"({scale:.3g}: size against depth {REFERENCE_DEPTH})",
         ),
+        Derived("pretrain.micro_batch_size", "auto", "as many windows at once as fit into memory"),
         Derived(
             "pretrain.steps",
             steps,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -55,8 +56,11 @@ def explain_mistake(error: ValidationError, layer: Layer, reference: str) -> Con
     start = f"{key}: " if key else ""
     if first["type"] == "value_error":  # our own words, which say what to change
         return ConfigError(f"{start}{first['msg'].removeprefix('Value error, ')}{more}", where=where)
+    kind = first["type"]
+    if kind == "string_type" and not _fits_form(str(first["input"]), path, layer.values):
+        kind = "string_pattern_mismatch"
     return ConfigError(
-        f"{start}{EXPECTED.get(first['type'], first['msg'])}, but got {_shortened(first['input'])}",
+        f"{start}{EXPECTED.get(kind, first['msg'])}, but got {_shortened(first['input'])}",
         where=where,
         mend=f"{_help(path, layer.values)}.{more}",
     )
@@ -156,6 +160,13 @@ def _help(path: KeyPath, values: Any) -> str:
         if path[-1] in model.model_fields:
             return f"{dotted(path)} is: {model.model_fields[str(path[-1])].description}"
     return "`lumi config explain` tells what each key takes"
+
+
+def _fits_form(text: str, path: KeyPath, values: Any) -> bool:
+    """Whether a text has the form that its key asks for, if it asks for one: 30 in quotes is no time."""
+    fields = (model.model_fields.get(str(path[-1])) for model in _models_at(path[:-1], values))
+    patterns = [getattr(rule, "pattern", None) for field in fields if field is not None for rule in field.metadata]
+    return all(re.search(pattern, text) for pattern in patterns if pattern)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

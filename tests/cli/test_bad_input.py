@@ -60,6 +60,10 @@ def test_a_wrong_word_on_the_command_line(tmp_path: Path, words: list[str], says
     assert not (tmp_path / "run").exists()
 
 
+def test_a_command_by_the_name_that_others_give_it(tmp_path: Path) -> None:
+    refused("train", cwd=tmp_path, code=2, says=["No such command", "lumi run RECIPE --until pretrain"])
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -92,5 +92,8 @@ def test_the_depth_dial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     text = said("config", "depth", "12")
     assert "model.width = 768" in text and "pretrain.steps = 2520" in text and "64 x 12, rounded up" in text
     assert "pretrain" in said("run", "tiny", "--depth", "2", "--dry-run")
+    # 256 windows follow from the depth, of which 16 may be read at once, though not of the recipe's own 8.
+    assert "pretrain" in said("run", "tiny", "--depth", "4", "--dry-run", "pretrain.micro_batch_size=16")
+    assert "4 x 256, as is usual without a gate" in said("config", "depth", "4", "gpt-125m")
     for name in ("gpt-1.3b", "1,313,626,112"):
         assert name in said("config", "list")

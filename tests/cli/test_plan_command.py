@@ -14,6 +14,7 @@ from tiny_pipeline import write_pipeline
 
 from lumilab.artifact import Artifact
 from lumilab.errors import ConfigError
+from lumilab.pipeline import forecast as forecasting
 from lumilab.pipeline.forecast import Figure, Terms, forecast
 from lumilab.recipe import load_recipe
 
@@ -57,6 +58,27 @@ def test_time_and_cost_of_another_machine(tmp_path: Path) -> None:
     assert figures["Time", "of the training"].value == 24 * 4 * 64 / 200
     assert figures["Time", "cost"].value == pytest.approx(24 * 4 * 64 / 200 / 3600 * 2 * 3)
     assert {"Memory of each of 2, DDP", "Memory of each of 2, FSDP2"} <= {section for section, _ in figures}
+
+
+def test_where_the_size_of_passes_is_open_the_plan_has_what_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_pipeline(tmp_path)
+    words = ("pretrain.batch_size=64", "pretrain.device=cpu")
+    name = ("Memory", "at most at once")
+    whole, eight = (
+        figures_of(recipe, tmp_path / "none", *words, *more)[name].value or 0
+        for more in ((), ("pretrain.micro_batch_size=8",))
+    )
+    for room, expected in ((whole * 1.5, whole), (eight * 1.5, eight)):
+        monkeypatch.setattr(forecasting, "most_memory", lambda device, room=room: room)
+        found = figures_of(recipe, tmp_path / "none", *words, "pretrain.micro_batch_size=auto")
+        assert found[name].value == expected
+
+
+def test_a_depth_can_be_planned(tmp_path: Path) -> None:
+    done = lumi("plan", "tiny", "--no-probe", "--depth", "2", cwd=tmp_path, check=0)
+    assert "2 blocks" in done.stdout
 
 
 def test_a_device_that_is_not_here_is_planned_for_and_not_measured(tmp_path: Path) -> None:

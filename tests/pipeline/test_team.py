@@ -64,6 +64,8 @@ def test_two_processes_end_as_one_does(copy: Path) -> None:
 def test_a_mistake_is_told_once_and_has_its_exit_code(copy: Path) -> None:
     done = lumi("run", "recipe.yaml", "pretrain.stepz=3", "--nproc", "2", cwd=copy, check=2)
     assert done.stderr.count("error:") == 1 and "pretrain.steps" in done.stderr
+    done = lumi("run", "recipe.yaml", "pretrain.batch_size=1", "--nproc", "2", "--out", "run", cwd=copy, check=2)
+    assert done.stderr.count("error:") == 1 and "cannot be shared by 2 devices" in done.stderr
 
 
 @pytest.mark.long

@@ -58,6 +58,18 @@ def test_every_depth_makes_a_recipe(depth: int, vocabulary_size: int, window: in
     assert 0 <= tokens - 12 * matrices < recipe.pretrain.batch_size * window
 
 
+def test_without_a_gate_a_feed_forward_has_two_matrices() -> None:
+    """Depth 12: 12 x (4 x 768^2 + 2 x 768 x 3072) + 32768 x 768, the same number as with three of 2048."""
+    assert working_parameters(12, 32_768, gated=False) == 110_100_480
+    plain = {row.key: row.value for row in derive(12, 32_768, 2_048, gated=False)}
+    assert plain["model.feed_forward"] == 3_072
+    assert plain | {"model.feed_forward": 2_048} == settings_at(12)
+
+
+def test_the_large_batch_of_a_depth_is_read_in_pieces_that_fit() -> None:
+    assert settings_at(4)["pretrain.micro_batch_size"] == "auto"
+
+
 def test_deeper_is_larger_and_trains_longer() -> None:
     values = [settings_at(depth) for depth in range(2, 40, 2)]
     for key in ("model.width", "model.feed_forward", "pretrain.batch_size"):

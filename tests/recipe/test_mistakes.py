@@ -109,6 +109,7 @@ def test_a_slip_of_one_letter_finds_its_key(path: tuple[str, ...], data: st.Data
         ("model.qk_norm=1", "model.qk_norm: this must be true or false, but got 1"),
         ("name=5", "name: this must be text"),
         ("name=a/b", "name: this does not have the right form, but got 'a/b'"),
+        ("pretrain.time_limit=30", "pretrain.time_limit: this does not have the right form, but got 30"),
         ("pretrain.time_limit=soon", "pretrain.time_limit: this does not have the right form"),
         ("pretrain.dtype=float8", "'auto', 'float32', 'bfloat16' or 'float16', but got 'float8'"),
         ("pretrain=5", "pretrain: this is a section with keys of its own, but got 5"),
