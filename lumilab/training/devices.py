@@ -55,6 +55,11 @@ class Devices:
         """Whether this rank is the one that writes logs and reports."""
         return self.rank == 0
 
+    @property
+    def on_this_machine(self) -> int:
+        """How many of the ranks are here; all, where the launcher does not say it."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", self.count)) if self.count > 1 else 1
+
     def apart(self, patience: timedelta = PATIENCE) -> Devices:
         """The same devices with a channel of their own, for another thread. All ranks call this at the same time."""
         return self if self.count == 1 else replace(self, group=dist.new_group(backend="gloo", timeout=patience))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import math
 import os
 import shutil
 import sys
@@ -23,8 +22,7 @@ from lumilab.recipe.training import TrainingConfig
 COMPILERS = ("c++", "g++", "clang++", "cl")
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "could not create a memory object", "bad_alloc")
 KEPT_ACTIVATIONS = 0.95  # share that a compiled step keeps on a CPU; the rest, cheap ones, is computed again
-# Operations: about a minute's work, as compiling takes half a minute. Where torch.compile is new (mps) only when asked.
-WORTH_COMPILING = {"cpu": 1e13, "cuda": 1e16}
+WORTH_COMPILING = {"cpu": 1e13, "cuda": 1e16}  # operations: about a minute's work; compiling takes half a minute
 TRITON_CAPABILITY = (7, 0)  # of a GPU: what Triton makes kernels for
 
 
@@ -98,8 +96,8 @@ def resolve(config: TrainingConfig, work: float) -> Hardware:
     missing = missing_for_compile(device)
     if config.compile == "yes" and missing:
         raise ResourceError(f"compile is yes, but {missing}", mend="install it, or choose compile=auto or compile=no.")
-    if config.compile == "auto" and not missing and work < WORTH_COMPILING.get(device.type, math.inf):
-        missing = "the run is too short to earn back the time of compiling"
+    if config.compile == "auto" and not missing:
+        missing = _not_worth_compiling(device, work)
     if config.compile == "auto" and missing:
         reasons.append(missing)
     return Hardware(device, dtype, config.compile != "no" and not missing, tuple(reasons))
@@ -158,6 +156,13 @@ def cpu_bfloat16() -> str:
     if torch.cpu._is_amx_tile_supported():
         return "AMX"
     return "AVX-512 BF16" if torch.cpu._is_avx512_bf16_supported() else ""
+
+
+def _not_worth_compiling(device: torch.device, work: float) -> str:
+    """Why a run of so many operations is not compiled unless that is asked for; empty where it is."""
+    if device.type not in WORTH_COMPILING:
+        return f"torch.compile is young on {device.type}, so it is done only with compile=yes"
+    return "the run is too short to earn back the time of compiling" if work < WORTH_COMPILING[device.type] else ""
 
 
 def cpp_compiler() -> str:

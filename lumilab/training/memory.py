@@ -24,13 +24,19 @@ PEAK_RESET = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 
 
-def most_memory(device: torch.device) -> int:
-    """Bytes that training may take on a device in all, those included that it takes already."""
+def most_memory(device: torch.device, sharers: int = 1) -> int:
+    """Bytes that training may take on a device in all, those included that it takes already.
+
+    Args:
+        device: any; a GPU is one process's own.
+        sharers: processes of this training that share the memory of this machine.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory())
-    return resident() + max(0, min(psutil.virtual_memory().available, *_own_limits(), *_group_limits()))
+    shared = min([psutil.virtual_memory().available, *_group_limits()]) // sharers
+    return resident() + max(0, min([shared, *_own_limits()]))
 
 
 @contextmanager

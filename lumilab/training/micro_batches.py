@@ -47,7 +47,7 @@ def largest_micro_batch(
         RuntimeError, MemoryError: not even one window fits; as the device says it.
     """
     device = next(learner.model.parameters()).device
-    room = USED * devices.lowest(most_memory(device))  # the optimizer's state is there already
+    room = USED * devices.lowest(most_memory(device, devices.on_this_machine))  # the optimizer's state is there already
     rows = devices.lowest(len(batch.ids))
     sizes = [size for size in range(1, rows + 1) if rows % size == 0]
     best, too_many = 0, rows + 1

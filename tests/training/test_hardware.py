@@ -99,7 +99,8 @@ def test_auto_compiles_only_what_earns_it_back(monkeypatch: pytest.MonkeyPatch) 
 def test_where_compiling_is_young_it_is_done_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "missing_for_compile", lambda device: "")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert not resolve(settings(device="mps"), MUCH).compiled
+    left = resolve(settings(device="mps"), MUCH)
+    assert not left.compiled and "young on mps" in left.describe()
     assert resolve(settings(device="mps", compile="yes"), MUCH).compiled
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -49,6 +50,14 @@ def test_there_is_more_memory_than_is_taken() -> None:
     assert 2**20 < memory.resident() < memory.most_memory(cpu)
 
 
+def test_processes_on_one_machine_share_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_group_limits", lambda: iter([8 * GIGABYTE]))
+    monkeypatch.setattr(memory, "_own_limits", lambda: iter([]))
+    monkeypatch.setattr(memory, "resident", lambda: GIGABYTE)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=10 * GIGABYTE))
+    assert [memory.most_memory(torch.device("cpu"), count) // GIGABYTE for count in (1, 4)] == [9, 3]
+
+
 def test_a_peak_is_that_of_the_block() -> None:
     cpu = torch.device("cpu")
     with memory.peak_watched(cpu) as peak:
@@ -79,7 +88,7 @@ def test_the_size_found_is_the_largest_that_fits(learner: Learner, batch: int, r
     rows = torch.zeros((batch, 4), dtype=torch.int64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(micro_batches, "_peak_of_passes", peak)
-        patch.setattr(micro_batches, "most_memory", lambda device: int((base + room) / 0.9 * GIGABYTE) + 2**24)
+        patch.setattr(micro_batches, "most_memory", lambda device, sharers: int((base + room) / 0.9 * GIGABYTE) + 2**24)
         found = largest_micro_batch(learner, partial(summed_cross_entropy, learner.model), Batch(rows, rows))
     fitting = [size for size in range(1, batch + 1) if batch % size == 0 and size <= room]
     first = [size for size in range(1, batch + 1) if batch % size == 0][:2]  # tried before anything is known
@@ -99,6 +108,7 @@ def test_passes_leave_the_learner_as_it_was() -> None:
 LIMITED = """
 import resource, sys
 from pathlib import Path
+from types import SimpleNamespace
 import psutil
 from tiny_corpus import quiet_context
 from tiny_training import Counting, changed, fresh_model, states_in
