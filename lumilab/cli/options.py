@@ -50,6 +50,7 @@ Quantize = Annotated[
 Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where the model runs.")]
 
 SHAPING = ("model.activation=", "model.context=")  # what a depth builds on, and does not decide
+LONG = ("pretrain.batch_size", "pretrain.steps")  # what a depth decides that is no trial
 TRIAL = (
     "corpus.limit=2000",
     "tokenizer.vocabulary_size=2048",
@@ -69,21 +70,23 @@ def load(reference: str, overrides: list[str] | None, *, trial: bool = False, de
     What follows from a depth stands between the recipe and the values given on the command line.
     """
     words = list(overrides or [])
+    before = TRIAL if trial else ()
     if depth is not None:
-        words = [*as_words(derived_from(reference, words, depth)), *words]
+        before = (*as_words(derived_from(reference, [*before, *words], depth, trial=trial)), *before)
     if trial:
-        name = load_recipe(reference, words).recipe.name
-        has_chat = load_recipe(reference, words).recipe.conversations is not None
-        words = [*TRIAL, *(["conversations.limit=1000"] if has_chat else []), *words, f"name={name}-test"]
-    return load_recipe(reference, words)
+        recipe = load_recipe(reference, [*before, *words]).recipe
+        before = (*before, *(["conversations.limit=1000"] if recipe.conversations is not None else []))
+        words.append(f"name={recipe.name}-test")
+    return load_recipe(reference, [*before, *words])
 
 
-def derived_from(reference: str, words: list[str], depth: int) -> list[Derived]:
+def derived_from(reference: str, words: list[str], depth: int, *, trial: bool = False) -> list[Derived]:
     """What follows from a depth for a recipe with values given on the command line. Those of the size and the training
-    are left out here: they may go with what follows from the depth only."""
+    are left out here: they may go with what follows from the depth only. A trial keeps the recipe's own batch."""
     given = [word for word in words if not word.startswith(("model.", "pretrain.")) or word.startswith(SHAPING)]
     recipe = load_recipe(reference, given).recipe
-    return derive(depth, recipe.tokenizer.vocabulary_size, recipe.dataset.window, gated=recipe.model.gated)
+    rows = derive(depth, recipe.tokenizer.vocabulary_size, recipe.dataset.window, gated=recipe.model.gated)
+    return [row for row in rows if not (trial and row.key in LONG)]
 
 
 def run_folder(loaded: LoadedRecipe, out: Path | None) -> Path:

@@ -17,7 +17,7 @@ import yaml
 from torch import Tensor
 
 from lumilab.artifact import Artifact
-from lumilab.errors import DamageError, InputError
+from lumilab.errors import ConfigError, DamageError, InputError
 from lumilab.interop.export_hf import refuse_existing
 from lumilab.interop.names import check_complete
 from lumilab.interop.old_weights import inferred, recognised, to_ours, unwrapped
@@ -48,7 +48,7 @@ def import_torch(
         heads: query heads, where nothing says it.
 
     Raises:
-        ConfigError: there is something at `target`.
+        ConfigError: there is something at `target`, or `heads` is not what a description says.
         InputError: there is no such file, it wants to run code, or it is no known model.
         DamageError: it is not whole.
     """
@@ -60,6 +60,12 @@ def import_torch(
     if beside is not None:
         told = _read(beside) | told
     described = shape_of(told, str(beside or file))[0] if _by_hugging_face(told) else None
+    if described and heads not in (None, described.heads):
+        raise ConfigError(
+            f"--heads is {heads}, and the description says {described.heads}",
+            where=str(beside or file),
+            mend="leave --heads out.",
+        )
     fields = (described.model_dump() if described else fields_of(told)) | ({"heads": heads} if heads else {})
     plain, style = recognised(unwrapped(tensors), str(file))
     config, size = inferred(plain, style, fields, str(file))
@@ -149,7 +155,7 @@ def _parts(content: Any, file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]
 def _by_hugging_face(told: Mapping[str, Any]) -> bool:
     """Whether a description is Hugging Face's config.json, in which every field has a meaning that must be kept. Small
     projects, too, have a `model_type`, with values of their own."""
-    return "model_type" in told and bool({"architectures", "transformers_version", "hidden_size"} & told.keys())
+    return "model_type" in told and bool({"architectures", "transformers_version"} & told.keys())
 
 
 def _check_described(config: ModelConfig, described: ModelConfig, where: str) -> None:

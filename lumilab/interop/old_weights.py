@@ -105,8 +105,8 @@ def inferred(tensors: Tensors, style: Style, told: Mapping[str, Any], where: str
         return ModelConfig(**fields), sizes["vocabulary_size"]
     except ValidationError as error:
         mistake = error.errors()[0]
-        key = ".".join(map(str, mistake["loc"]))
-        raise InputError(f"The sizes are those of no possible model: {key} {mistake['msg']}", where=where) from None
+        reason = ": ".join([*map(str, mistake["loc"]), mistake["msg"].removeprefix("Value error, ")])
+        raise InputError(f"The sizes are those of no possible model: {reason}", where=where) from None
 
 
 _CUSTOMS = ("activation", "norm_epsilon", "rope_theta", "rope_scaling", "context")

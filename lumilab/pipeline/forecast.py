@@ -125,13 +125,14 @@ def forecast(recipe: Recipe, folder: Path, terms: Terms, context: WorkContext) -
         vocabulary = int(tokenizer.manifest.statistics["vocabulary_size"])
     text = _text(recipe, made.get("dataset"))
     operations = operations_per_token(recipe.model, vocabulary, recipe.dataset.window)
-    footprints = {strategy: _footprint(recipe, vocabulary, terms.devices, strategy) for strategy in _strategies(terms)}
+    passes = {strategy: _passes(recipe, vocabulary, terms.devices, strategy) for strategy in _strategies(terms)}
     known = tokenizer is not None or recipe.tokenizer.algorithm != "pretrained"
     figures = [*_size(recipe, vocabulary, known), *_tokens(recipe, vocabulary, text), *_work(recipe, operations)]
-    for strategy, found in footprints.items():
-        figures += _memory(found, strategy, terms.devices)
+    for strategy, each in passes.items():
+        found = _footprint(recipe, vocabulary, terms.devices, strategy, each.windows)
+        figures += _memory(found, each, strategy, terms.devices)
     measured = terms.probe and not terms.tokens_per_second
-    probe = _probe(recipe, vocabulary, footprints, context) if measured else None
+    probe = _probe(recipe, vocabulary, next(iter(passes.values())).windows, context) if measured else None
     figures += _time(recipe, terms, probe)
     return [*figures, *_disk(recipe, vocabulary, text)]
 
@@ -238,33 +239,32 @@ def _strategies(terms: Terms) -> list[Strategy]:
     return ["one"] if terms.devices == 1 else ["ddp", "fsdp"]
 
 
-def _footprint(
-    recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy, windows: int | None = None
-) -> Footprint:
-    """With at most so many windows at once, where that is said; else with what the recipe means."""
-    here = max(1, recipe.pretrain.batch_size // devices)
-    most = recipe.pretrain.micro_batch_size
-    rows = min(most, here) if isinstance(most, int) else here
+@dataclass(frozen=True)
+class Passes:
+    """How many windows each device reads at once, and how that was found."""
 
-    def with_rows(rows: int) -> Footprint:
-        return footprint(_setup(recipe, vocabulary, devices, strategy, rows))
-
-    if windows is not None:
-        return with_rows(min(rows, windows))
-    if most != "auto":
-        return with_rows(rows)
-    room = _room(recipe.pretrain)
-    sizes = [size for size in range(here, 0, -1) if here % size == 0]
-    fitting = (found for size in sizes if (found := with_rows(size)).peak * HIDDEN <= room)
-    return next(fitting, None) or with_rows(1)
+    windows: int
+    how: str
 
 
-def _room(training: TrainingConfig) -> float:
-    """Bytes that training may take on the recipe's device, if it is here."""
+def _passes(recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy) -> Passes:
+    """As the recipe says; where it leaves it to the machine, what ought to fit here."""
+    here, wanted = max(1, recipe.pretrain.batch_size // devices), recipe.pretrain.micro_batch_size
+    if wanted is None:
+        return Passes(here, "all that a device has of a batch")
+    if wanted != "auto":
+        return Passes(min(wanted, here), "pretrain.micro_batch_size")
     try:
-        return USED * most_memory(resolve_device(training.device))
+        room = USED * most_memory(resolve_device(recipe.pretrain.device), devices)
     except ResourceError:
-        return 0.0
+        return Passes(1, "at least; pretrain.micro_batch_size is auto, and the device is not here to be asked")
+    sizes = [size for size in range(here, 0, -1) if here % size == 0]
+    fitting = (size for size in sizes if _footprint(recipe, vocabulary, devices, strategy, size).peak * HIDDEN <= room)
+    return Passes(next(fitting, 1), f"pretrain.micro_batch_size is auto, and {room / 1e9:.1f} GB may be taken")
+
+
+def _footprint(recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy, windows: int) -> Footprint:
+    return footprint(_setup(recipe, vocabulary, devices, strategy, windows))
 
 
 def _setup(recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy, rows: int) -> Setup:
@@ -292,12 +292,13 @@ def _arithmetic(training: TrainingConfig) -> tuple[int, bool]:
         return named.get(training.dtype, getattr(torch, training.dtype, torch.float32)).itemsize, False
 
 
-def _memory(found: Footprint, strategy: Strategy, devices: int) -> Iterator[Figure]:
+def _memory(found: Footprint, passes: Passes, strategy: Strategy, devices: int) -> Iterator[Figure]:
     section = {
         "one": "Memory",
         "ddp": f"Memory of each of {devices}, DDP",
         "fsdp": f"Memory of each of {devices}, FSDP2",
     }
+    yield Figure(section[strategy], "windows at once", passes.windows, "windows", passes.how)
     for part in found.parts:
         if part.size:
             yield Figure(section[strategy], part.name, part.size, "bytes", part.how)
@@ -305,16 +306,14 @@ def _memory(found: Footprint, strategy: Strategy, devices: int) -> Iterator[Figu
     yield Figure(section[strategy], "at most at once", found.peak, "bytes", how)
 
 
-def _probe(
-    recipe: Recipe, vocabulary: int, footprints: dict[Strategy, Footprint], context: WorkContext
-) -> Probe | None:
+def _probe(recipe: Recipe, vocabulary: int, windows: int, context: WorkContext) -> Probe | None:
     """Measures on this machine, on one device; None where that device or its memory is not here."""
     try:
         room = most_memory(resolve_device(recipe.pretrain.device))
     except ResourceError as error:
         context.report.say(f"  Not measured: {error.what}.", style="yellow")
         return None
-    smallest = _footprint(recipe, vocabulary, 1, "one", windows=1).peak * HIDDEN
+    smallest = _footprint(recipe, vocabulary, 1, "one", 1).peak * HIDDEN
     if smallest > room:
         context.report.say(
             f"  Not measured: one window takes about {smallest / 1e9:.1f} GB, and {room / 1e9:.1f} GB are free.",
@@ -322,21 +321,21 @@ def _probe(
         )
         return None
     context.report.say("  Measuring a few training steps with random tokens...", style="dim")
-    whole = next(iter(footprints.values())).peak * HIDDEN
+    whole = _footprint(recipe, vocabulary, 1, "one", windows).peak * HIDDEN
     return measure(
         recipe.model,
         vocabulary,
-        _of_one_device(recipe.pretrain),
+        _of_one_device(recipe.pretrain, windows),
         recipe.dataset.window,
         context.stop,
         rows=1 if whole > room else None,
     )
 
 
-def _of_one_device(training: TrainingConfig) -> TrainingConfig:
-    """The training with what may be tried out left open."""
+def _of_one_device(training: TrainingConfig, windows: int) -> TrainingConfig:
+    """The training with the size of its passes settled, where it was to be found out."""
     if training.micro_batch_size == "auto":
-        return TrainingConfig.model_validate(training.model_dump() | {"micro_batch_size": None})
+        return TrainingConfig.model_validate(training.model_dump() | {"micro_batch_size": windows})
     return training
 
 

@@ -1,7 +1,7 @@
 """The most windows that fit into memory in one forward and backward pass (`micro_batch_size: auto`).
 
-Sizes are tried from one window up, at most doubling each time, among those that divide the batch. What a pass took at
-two sizes says what the next would take, as memory grows in a straight line with the rows; a size that would not leave a
+Sizes are tried from one window up, at most doubling each time, among those that divide the batch. What passes took so
+far says what the next would take, as memory grows in a straight line with the rows; a size that would not leave a
 tenth of the memory free is not tried, because on a CPU nothing says "too much" before the system kills. Where a device
 does say it, the size is given up.
 
@@ -27,6 +27,7 @@ from lumilab.training.learner import Learner
 from lumilab.training.memory import most_memory, peak_watched
 from lumilab.training.objective import Batch
 from lumilab.training.randomness import undisturbed
+from lumilab.training.row_shards import rows_here
 
 USED = 0.9  # share of the memory that may be taken
 
@@ -51,7 +52,7 @@ def largest_micro_batch(
     rows = devices.lowest(len(batch.ids))
     sizes = [size for size in range(1, rows + 1) if rows % size == 0]
     best, too_many = 0, rows + 1
-    taken: dict[int, int] = {}
+    taken = {0: -devices.lowest(-_taken_without_windows(learner))}
     with undisturbed():
         while size := _next_size(sizes, best, too_many, taken, room):
             peak = -1
@@ -83,12 +84,20 @@ def _next_size(sizes: list[int], best: int, too_many: int, taken: dict[int, int]
 
 def _expected(size: int, taken: dict[int, int]) -> float:
     """What a size would take, on the steepest straight line that what was measured allows."""
-    if len(taken) < 2:
-        return 0.0
     measured = sorted(taken.items())
+    if len(measured) > 2:
+        del measured[0]  # no windows at all: only while there is nothing better, as it has less of what is fixed
     slope = max((after - before) / (more - less) for (less, before), (more, after) in pairwise(measured))
     largest, peak = measured[-1]
     return peak + slope * (size - largest)
+
+
+def _taken_without_windows(learner: Learner) -> int:
+    """What is taken before any pass, and the gradients."""
+    parameters = list(learner.model.parameters())
+    gradients = sum(rows_here(parameter).nbytes for parameter in parameters if parameter.requires_grad)
+    with peak_watched(parameters[0].device) as peak:
+        return peak() + gradients
 
 
 def _peak_of_passes(learner: Learner, loss_of: Callable[[Batch], Tensor], batch: Batch, rows: int) -> int:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from lumilab.artifact import Artifact, artifacts_below, walk
 from lumilab.cli.app import app
+from lumilab.cli.options import load
 from lumilab.errors import InputError
 from lumilab.training.checkpoint import load_model
 
@@ -97,3 +98,11 @@ def test_the_depth_dial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "4 x 256, as is usual without a gate" in said("config", "depth", "4", "gpt-125m")
     for name in ("gpt-1.3b", "1,313,626,112"):
         assert name in said("config", "list")
+
+
+def test_a_trial_of_a_depth_is_a_trial() -> None:
+    recipe = load("tiny", ["sft.steps=7"], trial=True, depth=12).recipe
+    assert (recipe.model.layers, recipe.pretrain.optimizer.name) == (12, "muon")
+    assert (recipe.pretrain.steps, recipe.sft.steps, recipe.tokenizer.vocabulary_size) == (30, 7, 2_048)
+    assert recipe.pretrain.batch_size == load("tiny", None).recipe.pretrain.batch_size
+    assert recipe.name == "tiny-test"

@@ -17,6 +17,7 @@ from lumilab.errors import ConfigError
 from lumilab.pipeline import forecast as forecasting
 from lumilab.pipeline.forecast import Figure, Terms, forecast
 from lumilab.recipe import load_recipe
+from lumilab.recipe.training import TrainingConfig
 
 
 def figures_of(recipe: Path, folder: Path, *words: str, **terms: Any) -> dict[tuple[str, str], Figure]:
@@ -71,9 +72,15 @@ def test_where_the_size_of_passes_is_open_the_plan_has_what_fits(
         for more in ((), ("pretrain.micro_batch_size=8",))
     )
     for room, expected in ((whole * 1.5, whole), (eight * 1.5, eight)):
-        monkeypatch.setattr(forecasting, "most_memory", lambda device, room=room: room)
-        found = figures_of(recipe, tmp_path / "none", *words, "pretrain.micro_batch_size=auto")
+        monkeypatch.setattr(forecasting, "most_memory", lambda device, sharers=1, room=room: room)
+        probed: list[TrainingConfig] = []
+        monkeypatch.setattr(
+            forecasting, "measure", lambda model, size, training, *_, probed=probed, **__: probed.append(training)
+        )
+        found = figures_of(recipe, tmp_path / "none", *words, "pretrain.micro_batch_size=auto", probe=True)
         assert found[name].value == expected
+        # What is measured is what would be trained.
+        assert [training.micro_batch_size for training in probed] == [found["Memory", "windows at once"].value]
 
 
 def test_a_depth_can_be_planned(tmp_path: Path) -> None:

@@ -200,7 +200,13 @@ def test_an_old_folder_of_hugging_face_is_the_model_that_its_description_says(
 
 def test_a_description_that_says_another_model_is_refused(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
     torch.save(weights(tokenizer_artifact, LLAMA), tmp_path / "pytorch_model.bin")
-    described = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    described = {
+        "architectures": ["Some"],
+        "hidden_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 128,
+    }
     for change, said in (
         ({"model_type": "mistral", "sliding_window": 64}, "type mistral cannot be used"),
         ({"model_type": "llama", "hidden_act": "silu", "hidden_size": 64}, "width is 48 in them, and 64 in the desc"),
@@ -208,7 +214,18 @@ def test_a_description_that_says_another_model_is_refused(tokenizer_artifact: Ar
         (tmp_path / "config.json").write_text(json.dumps(described | {"vocab_size": 512} | change))
         with pytest.raises(InputError, match=said):
             import_torch(tmp_path, tmp_path / "new", tokenizer_artifact.path, None, None)
+    (tmp_path / "config.json").write_text(json.dumps(described | {"model_type": "llama", "vocab_size": 512}))
+    with pytest.raises(ConfigError, match="--heads is 2, and the description says 4"):
+        import_torch(tmp_path, tmp_path / "new", tokenizer_artifact.path, None, 2)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_small_projects_own_model_type_means_nothing_here(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
+    tensors = weights(tokenizer_artifact, LLAMA)
+    told = {"model_type": "transformer", "hidden_size": 48, "num_heads": 4, "max_seq_len": LLAMA.context}
+    torch.save({"model": tensors, "config": told}, tmp_path / "ckpt.pt")
+    artifact, _ = import_torch(tmp_path / "ckpt.pt", tmp_path / "new", tokenizer_artifact.path, None, None)
+    same_logits(artifact, tensors, LLAMA)
 
 
 def test_a_vocabulary_that_is_told_does_no_harm(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
