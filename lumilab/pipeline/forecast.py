@@ -97,6 +97,14 @@ class Text:
     how: str
 
 
+@dataclass(frozen=True)
+class Passes:
+    """How many windows each device reads at once, and how that was found."""
+
+    windows: int
+    how: str
+
+
 def forecast(recipe: Recipe, folder: Path, terms: Terms, context: WorkContext) -> list[Figure]:
     """All figures, in the order in which a person wants them.
 
@@ -239,14 +247,6 @@ def _strategies(terms: Terms) -> list[Strategy]:
     return ["one"] if terms.devices == 1 else ["ddp", "fsdp"]
 
 
-@dataclass(frozen=True)
-class Passes:
-    """How many windows each device reads at once, and how that was found."""
-
-    windows: int
-    how: str
-
-
 def _passes(recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy) -> Passes:
     """As the recipe says; where it leaves it to the machine, what ought to fit here."""
     here, wanted = max(1, recipe.pretrain.batch_size // devices), recipe.pretrain.micro_batch_size
@@ -264,21 +264,20 @@ def _passes(recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy) -
 
 
 def _footprint(recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy, windows: int) -> Footprint:
-    return footprint(_setup(recipe, vocabulary, devices, strategy, windows))
-
-
-def _setup(recipe: Recipe, vocabulary: int, devices: int, strategy: Strategy, rows: int) -> Setup:
+    """The memory of each device where it reads so many windows at once."""
     element, on_cpu = _arithmetic(recipe.pretrain)
-    return Setup(
-        model=recipe.model,
-        vocabulary_size=vocabulary,
-        window=recipe.dataset.window,
-        training=recipe.pretrain,
-        rows=rows,
-        element=element,
-        on_cpu=on_cpu,
-        devices=devices,
-        strategy=strategy,
+    return footprint(
+        Setup(
+            model=recipe.model,
+            vocabulary_size=vocabulary,
+            window=recipe.dataset.window,
+            training=recipe.pretrain,
+            rows=windows,
+            element=element,
+            on_cpu=on_cpu,
+            devices=devices,
+            strategy=strategy,
+        )
     )
 
 

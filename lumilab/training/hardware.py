@@ -85,8 +85,6 @@ def resolve(config: TrainingConfig, work: float) -> Hardware:
         ResourceError: what was chosen by name is not there.
     """
     device = resolve_device(config.device)
-    if config.deterministic:
-        _let_cublas_repeat()
     dtype = resolve_dtype(config.dtype, device)
     reasons = []
     if dtype is torch.bfloat16 and not native_bfloat16(device):
@@ -133,6 +131,8 @@ def resolve_dtype(wanted: str, device: torch.device) -> torch.dtype:
         raise ResourceError(
             "dtype is bfloat16, but this GPU has no bfloat16 arithmetic", mend="choose dtype=float32 or dtype=auto."
         )
+    if device.type == "cuda":
+        _let_cublas_repeat()  # this may be the first product, whoever asks for repeatable ones later
     try:
         ones = torch.ones((2, 2), dtype=dtype, device=device)
         (ones @ ones).sum().item()

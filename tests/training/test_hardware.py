@@ -121,12 +121,15 @@ def test_cublas_is_told_before_the_first_product(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(name, "")  # so that what the test leaves is taken away
     monkeypatch.delenv(name)
 
-    def resolve_dtype(*_: object) -> torch.dtype:
-        assert os.environ[name] == ":4096:8"
-        return torch.float32
+    ones = torch.ones
 
-    monkeypatch.setattr(hardware, "resolve_dtype", resolve_dtype)
-    resolve(settings(deterministic=True), LITTLE)
+    def first_product(*sizes: Any, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        assert device.type == "cuda" and os.environ[name] == ":4096:8"
+        return ones(*sizes, dtype=dtype)
+
+    monkeypatch.setattr(torch, "ones", first_product)
+    assert resolve_dtype("float32", torch.device("cuda")) is torch.float32
+    assert name in os.environ
 
 
 def test_one_line_says_all() -> None:
